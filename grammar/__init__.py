@@ -1,0 +1,1 @@
+"""The texts that define the language: grammar, prelude and the sentences for common mistakes."""

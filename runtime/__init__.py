@@ -1,0 +1,1 @@
+"""The singac runtime: runs compiled plans over MPI."""

@@ -1,0 +1,1 @@
+"""The singac compiler: `.singa` text -> one plan and native program for each process."""

@@ -1,0 +1,1 @@
+"""Operations of a plan -> LLVM IR -> native code."""

@@ -1,0 +1,1 @@
+"""What a layer kind is made of: settings, shapes, params and operations."""

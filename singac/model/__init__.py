@@ -1,0 +1,1 @@
+"""Syntax tree -> net graph, params, training and topology."""

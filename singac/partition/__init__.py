@@ -1,0 +1,1 @@
+"""Net graph -> partitioned net: sub-layers on workers, param slices on servers."""

@@ -1,0 +1,1 @@
+"""Partitioned net -> one verified program for each process."""

@@ -1,0 +1,1 @@
+"""Syntax: `.singa` text -> syntax tree -> canonical text."""
