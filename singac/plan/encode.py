@@ -1,0 +1,84 @@
+"""Plan <-> JSON text: one object a dataclass, its name under `is`, keys in the order of its fields.
+
+The text is the same for the same plan, byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from enum import StrEnum
+from functools import cache
+from typing import get_type_hints
+
+from singac.layers import expression, operations
+from singac.plan import plan
+
+# fmt: off
+KINDS: tuple[type, ...] = (
+    expression.Constant, expression.Variable, expression.Scalar, expression.Draw, expression.Call,
+    operations.Assign, operations.Pointwise, operations.Product, operations.ColumnSum,
+    operations.Measure, operations.SoftmaxLoss, operations.Hits,
+    plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Stretch, plan.Input,
+    plan.Program, plan.Initialiser, plan.Param, plan.Slice, plan.Schedule, plan.Update,
+    plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data, plan.Every, plan.Training,
+    plan.Plan,
+)
+# fmt: on
+BY_NAME = {kind.__name__: kind for kind in KINDS}
+
+
+class UnreadablePlan(ValueError):
+    """The text is not a plan of this format version."""
+
+
+def to_json(value: object) -> str:
+    """A plan, or any part of one, as JSON text ending in a line end."""
+    return json.dumps(_encode(value), indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> plan.Plan:
+    """The plan a text holds.
+
+    Raises UnreadablePlan for anything `to_json` did not write.
+    """
+    try:
+        value = _decode(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadablePlan(f"not a plan: {error}") from error
+    if not isinstance(value, plan.Plan):
+        raise UnreadablePlan("not a plan: the text holds something else")
+    if value.format_version != plan.FORMAT_VERSION:
+        raise UnreadablePlan(f"a plan of format {value.format_version}, not {plan.FORMAT_VERSION}")
+    return value
+
+
+def _encode(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"is": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [_encode(v) for v in value]
+    assert value is None or isinstance(value, bool | int | float | str), f"a plan holds {value!r}"
+    return value
+
+
+def _decode(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(_decode(v) for v in value)
+    if not isinstance(value, dict):
+        return value
+    kind = BY_NAME[value.pop("is")]
+    enums = _enum_fields(kind)
+    fields = {k: enums[k](v) if k in enums else _decode(v) for k, v in value.items()}
+    return kind(**fields)
+
+
+@cache
+def _enum_fields(kind: type) -> dict[str, type[StrEnum]]:
+    hints = get_type_hints(kind)
+    return {
+        name: hint
+        for name, hint in hints.items()
+        if isinstance(hint, type) and issubclass(hint, StrEnum)
+    }
