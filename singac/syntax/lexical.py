@@ -1,0 +1,85 @@
+"""What a text shows before it is parsed: its comments, its brackets and where its blocks start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from singac.diagnostics import Source, Span
+from singac.syntax.tree import Comment
+
+# A string comes first so that `#` and brackets inside it are no comment and no bracket.
+_MARK = re.compile(r'"[^"\r\n]*"|#[^\r\n]*|[()\[\]{}]')
+
+_HEAD = re.compile(
+    r"""(?:let|data|block|layer|net|partition|train|cluster)[ \t]+[A-Za-z_]
+      | use[ \t]*"
+      | updater\s+[A-Za-z_]\w*\s*(?:\([^{}]{0,2000}\)\s*)?\{""",
+    re.VERBOSE,
+)
+_HEAD_OF_LINE = re.compile(rf"^[ \t]*(?={_HEAD.pattern})", re.VERBOSE | re.MULTILINE)
+
+CLOSER = {"(": ")", "[": "]", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """An opening bracket and its offset."""
+
+    sign: str
+    offset: int
+
+
+def comments(source: Source) -> tuple[Comment, ...]:
+    """The comments of a text in order."""
+    return tuple(
+        Comment(m.group().rstrip(), Span(source, m.start(), m.start() + len(m.group().rstrip())))
+        for m in _MARK.finditer(source.text)
+        if m.group()[0] == "#"
+    )
+
+
+def chunks(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of a text that start at a line with the first word of a block.
+
+    In a text without mistakes no stretch ends inside a block, because the words that start one
+    are not names; so each stretch is parsed alone, and a mistake in one hides none in another.
+    """
+    first = 1 if text.startswith("\ufeff") else 0
+    start = first
+    for match in _HEAD_OF_LINE.finditer(text, first):
+        if match.start() > start:
+            yield start, match.start()
+            start = match.start()
+    yield start, len(text)
+
+
+def starts_block(text: str, offset: int) -> bool:
+    """Whether a block's first words stand at the offset."""
+    return _HEAD.match(text, offset) is not None
+
+
+def open_brackets(text: str, start: int, stop: int) -> list[Bracket]:
+    """The brackets opened and not closed in `text[start:stop]`, outermost first."""
+    stack: list[Bracket] = []
+    for match in _MARK.finditer(text, start, stop):
+        sign = match.group()
+        if sign in CLOSER:
+            stack.append(Bracket(sign, match.start()))
+        elif stack and sign == CLOSER[stack[-1].sign]:
+            stack.pop()
+    return stack
+
+
+def first_too_deep(text: str, start: int, stop: int, limit: int) -> int | None:
+    """Offset of the first bracket inside more than `limit` others, or None."""
+    depth = 0
+    for match in _MARK.finditer(text, start, stop):
+        if match.group() in CLOSER:
+            depth += 1
+            if depth > limit:
+                return match.start()
+        elif match.group() in ")]}":
+            depth = max(0, depth - 1)
+    return None
