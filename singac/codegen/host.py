@@ -1,0 +1,76 @@
+"""The machine code is generated for: target, features, register tile and cache blocks."""
+
+import functools
+import os
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+ISA_VARIABLE = "SINGAC_ISA"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A register tile of `rows` x (16 * `vectors`) float32 accumulators."""
+
+    rows: int
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the generator and LLVM need to know of a machine; `key` names it in the object cache."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bits: int
+    tile: Tile
+    key: str
+
+
+# Widest instruction set first: (feature LLVM names, vector bits, register tile).
+# The accumulators of a tile, one row of B and one broadcast must fit the register file:
+#   avx512   32 x 16 floats:  14*2 + 2 + 1 = 31      avx2   16 x 8 floats:  6*2 + 2 + 1 = 15
+#   neon     32 x 4 floats:    6*4 + 4 + 1 = 29      sse2   16 x 4 floats:  2*4 + 4 + 1 = 13
+# fmt: off
+INSTRUCTION_SETS = (
+    ("avx512f", 512, Tile(rows=14, vectors=2)),
+    ("avx2",    256, Tile(rows=6,  vectors=1)),
+    ("neon",    128, Tile(rows=6,  vectors=1)),
+    ("sse2",    128, Tile(rows=2,  vectors=1)),
+)
+
+# The values of SINGAC_ISA: an x86 machine with that much and no more.
+REDUCED_CPUS = {
+    "avx512":   ("x86-64-v4", "+avx512f,+avx2"),
+    "avx2":     ("x86-64-v3", "+avx2"),
+    "baseline": ("x86-64",    "+sse2"),
+}
+# fmt: on
+SCALAR = (32, Tile(rows=2, vectors=1))
+
+
+@functools.cache
+def describe(isa: str | None) -> Host:
+    """The machine this process runs on, or an x86 one of the instruction set `isa`."""
+    triple = llvm.get_default_triple()
+    if isa is None:
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    else:
+        cpu, features = REDUCED_CPUS[isa]
+    vector_bits, tile = _registers(features)
+    return Host(triple, cpu, features, vector_bits, tile, f"{triple} {cpu} {features} {tile}")
+
+
+def current() -> Host:
+    """The host, reduced as the environment asks; raises KeyError on an unknown instruction set."""
+    return describe(os.environ.get(ISA_VARIABLE) or None)
+
+
+def _registers(features: str) -> tuple[int, Tile]:
+    present = features.split(",")
+    for name, vector_bits, tile in INSTRUCTION_SETS:
+        if f"+{name}" in present:
+            return vector_bits, tile
+    return SCALAR
