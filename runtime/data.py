@@ -1,0 +1,133 @@
+"""Prepared arrays -> the rows of a batch, in the buffers of the fields.
+
+Training reads an endless stream of epochs, each in an order of its own; a batch may straddle two:
+
+    position   0 1 2 3 4 5 6 | 7 8 9 ...        batches of 4, epochs of 7
+    batch      0 0 0 0 1 1 1 | 1 2 2 ...
+    example    3 0 6 1 5 2 4 | 2 6 0 ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from singac.plan.plan import Data, Field
+
+Values = NDArray[np.float32]
+
+_EPOCHS_KEPT = 2  # a batch straddles two epochs; more only where it holds whole ones
+_ORDER_STREAM = int.from_bytes(b"epochs", "little")
+
+
+class Feeder:
+    """One part of prepared data, `train` or `test`, read in batches of `batch` examples.
+
+    With G worker groups, group g reads batch `step * G + g`: together they read every example of
+    an epoch once.
+    """
+
+    def __init__(self, folder: str, data: Data, part: str, batch: int, seed: int) -> None:
+        assert part in ("train", "test"), f"no part {part} is fed"
+        self.examples = data.train if part == "train" else data.test
+        self.batch = batch
+        self._endless = part == "train"
+        self._order = _Order(self.examples, seed) if self._endless and data.shuffle else None
+        self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
+
+    @property
+    def batches(self) -> int:
+        """Batches that hold every example once, the last maybe partial."""
+        return -(-self.examples // self.batch)
+
+    def fill(self, step: int, first_row: int, rows: int, views: Mapping[str, Values]) -> int:
+        """Rows `first_row` to `first_row + rows` of batch `step` into `views`; the valid ones.
+
+        A view is [rows][at least the field's columns]; a field without a view is not read. In a
+        test part the last batch may have fewer valid rows; the others are filled with zeros.
+        """
+        start = step * self.batch + first_row
+        if self._endless:
+            self._fill_endless(start, rows, views)
+            return rows
+        valid = min(max(self.examples - start, 0), rows)
+        self._copy(slice(start, start + valid), views, 0, valid)
+        if valid < rows:
+            for column in self._columns:
+                if column.name in views:
+                    views[column.name][valid:rows, : column.width] = 0.0
+        return valid
+
+    def _fill_endless(self, start: int, rows: int, views: Mapping[str, Values]) -> None:
+        done = 0
+        while done < rows:
+            epoch, first = divmod(start + done, self.examples)
+            count = min(rows - done, self.examples - first)
+            which: slice | NDArray[np.intp] = slice(first, first + count)
+            if self._order is not None:
+                which = self._order.of(epoch)[which]
+            self._copy(which, views, done, done + count)
+            done += count
+
+    def _copy(
+        self, which: slice | NDArray[np.intp], views: Mapping[str, Values], start: int, stop: int
+    ) -> None:
+        for column in self._columns:
+            view = views.get(column.name)
+            if view is not None:
+                column.read(which, view[start:stop, : column.width])
+
+
+class _Column:
+    """The raw values of one field, mapped, and how they are scaled on reading."""
+
+    def __init__(self, folder: str, part: str, field: Field, examples: int) -> None:
+        path = os.path.join(folder, f"{part}.{field.name}.npy")
+        mapped = np.load(path, mmap_mode="r") if examples else np.empty((0, 1), np.float32)
+        self._raw = mapped.view(np.ndarray)  # slices of a memmap are slow to make
+        assert len(self._raw) == examples, f"{path} is not of the plan's data"
+        self.name = field.name
+        self.width = int(self._raw.shape[1])
+        self._scale = np.float32(field.scale)
+        self._mean = np.float32(field.mean)
+        self._std = np.float32(field.std)
+        self._plain = field.scale == 1.0
+        self._centred = field.mean == 0.0 and field.std == 1.0
+
+    def read(self, which: slice | NDArray[np.intp], out: Values) -> None:
+        """`(raw * scale - mean) / std` of some examples, in float32."""
+        raw = self._raw[which]
+        if self._plain:
+            out[...] = raw
+        else:
+            np.multiply(raw, self._scale, out=out)
+        if not self._centred:
+            out -= self._mean
+            out /= self._std
+
+
+class _Order:
+    """The order of the examples in each epoch; it follows from the seed and the epoch alone."""
+
+    def __init__(self, examples: int, seed: int) -> None:
+        self._examples = examples
+        self._key = np.array([seed, _ORDER_STREAM], dtype=np.uint64)
+        self._kept: dict[int, NDArray[np.intp]] = {}
+
+    def of(self, epoch: int) -> NDArray[np.intp]:
+        """A permutation of the examples; the last ones asked for are kept."""
+        order = self._kept.get(epoch)
+        if order is None:
+            if len(self._kept) >= _EPOCHS_KEPT:
+                del self._kept[min(self._kept)]
+            order = self._kept[epoch] = self._permutation(epoch)
+        return order
+
+    def _permutation(self, epoch: int) -> NDArray[np.intp]:
+        """Sorting Philox's raw numbers keeps it the same in every version of numpy."""
+        counter = np.array([0, 0, 0, epoch], dtype=np.uint64)
+        raw = np.random.Philox(counter=counter, key=self._key).random_raw(self._examples)
+        return np.argsort(raw, kind="stable")

@@ -1,0 +1,127 @@
+"""The settings of a data block -> a checked request -> what compiling needs to know of the data."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+
+from singac.diagnostics import Diagnostic, Failed, Place, Report, Span
+from singac.settings import Given, SettingValue, Sort, check_settings, describe, shape_text
+from singac.sources.damage import damaged, placed
+from singac.sources.kind import Facts, FieldFacts, LabelFacts, Part, Request, SourceKind, Survey
+from singac.sources.parts import held_out_counts
+from singac.sources.table import SOURCES
+
+_STATISTICS = ("mean", "std")
+
+
+def request_of(kind: str, given: Mapping[str, Given], span: Span, report: Report) -> Request | None:
+    """The data block `kind(given)` at `span` with its values checked; None when one is reported."""
+    table = SOURCES[kind].settings
+    if _unsupported(given, report):
+        return None
+    values = check_settings(table, given, span, report)
+    if values is None or not _separator_is_one(values, given, report):
+        return None
+    paths = {s.name for s in table if Sort.PATH in s.sorts}
+    pairs = tuple(
+        (n, _joined(v, given[n].span) if n in paths and isinstance(v, str) else v)
+        for n, v in values.items()
+    )
+    return Request(kind, pairs, span, tuple((n, g.span) for n, g in given.items()))
+
+
+def probe(request: Request, report: Report) -> Facts | None:
+    """What the data holds; files that are missing or damaged are reported and give None."""
+    try:
+        return facts_of(request)
+    except Failed as failed:
+        report.found.extend(d for d in failed.diagnostics if d not in report.found)
+        return None
+
+
+def facts_of(request: Request) -> Facts:
+    """What the data holds; raises `Failed`."""
+    kind = SOURCES[request.kind]
+    parts = kind.locate(request)
+    surveys = []
+    for part in parts:
+        with placed(request.span_of(part.setting)):
+            surveys.append(kind.survey(request, part))
+            _check_same_shape(part, surveys[0], surveys[-1])
+    counts = {"train": 0, "test": 0, "validate": 0}
+    counts |= {p.name: s.examples for p, s in zip(parts, surveys, strict=True)}
+    for name, count in held_out_counts(request, counts["train"]).items():
+        counts[name] = count
+        counts["train"] -= count
+    shape = _shape(request, surveys[0].shape)
+    shuffle = request.get("shuffle") is True
+    return Facts(_fields(request, kind, shape), **counts, shuffle=shuffle, label=_label(surveys))
+
+
+def _fields(request: Request, kind: SourceKind, shape: tuple[int, ...]) -> tuple[FieldFacts, ...]:
+    first, *rest = kind.fields
+    scale, mean, std = (request.number(n) for n in ("scale", "mean", "std"))
+    labels = () if request.get("label") == "none" else tuple(FieldFacts(n, (1,)) for n in rest)
+    return (FieldFacts(first, shape, scale, mean, std), *labels)
+
+
+def _label(surveys: list[Survey]) -> LabelFacts | None:
+    found = [s.label for s in surveys if s.label is not None]
+    return max(found, key=lambda f: f.largest) if len(found) == len(surveys) else None
+
+
+def _shape(request: Request, own: tuple[int, ...]) -> tuple[int, ...]:
+    shape = request.get("shape")
+    if not isinstance(shape, tuple):
+        return own
+    wanted, values = math.prod(shape), math.prod(own)
+    if wanted == values:
+        return shape
+    span = request.span_of("shape")
+    message = f"the shape {shape_text(shape)} does not fit the data"
+    product = f"{' x '.join(map(str, shape))} = {wanted}" if len(shape) > 1 else str(wanted)
+    label = f"takes {product} values an example"
+    help = f"the file has {shape_text(own)}, {values} values an example"
+    raise Failed([Diagnostic("SG0214", message, Place(span, label) if span else None, help=help)])
+
+
+def _check_same_shape(part: Part, train: Survey, other: Survey) -> None:
+    if train.shape != other.shape:
+        raise damaged(
+            "SG0228",
+            f"the {part.name} part has examples of {shape_text(other.shape)} values, "
+            f"the training part of {shape_text(train.shape)}",
+            part.files[0],
+        )
+
+
+def _unsupported(given: Mapping[str, Given], report: Report) -> bool:
+    found = [(n, given[n]) for n in _STATISTICS if n in given]
+    texts = [(n, g) for n, g in found if isinstance(g.value, str)]
+    for name, value in texts:
+        report.error(
+            "SG0212",
+            f"`{name}` from a file or from the data itself is not supported yet",
+            value.span,
+            f"this is {describe(value.value)}",
+            help="give a number",
+        )
+    return bool(texts)
+
+
+def _separator_is_one(
+    values: Mapping[str, SettingValue], given: Mapping[str, Given], report: Report
+) -> bool:
+    separator = values.get("separator", ",")
+    if separator in ("tab", "space") or (isinstance(separator, str) and len(separator) == 1):
+        return True
+    span = given["separator"].span
+    report.error("SG0215", "`separator` must be one character, `tab` or `space`", span)
+    return False
+
+
+def _joined(path: str, span: Span) -> str:
+    """A path as seen from the folder of the file that says it."""
+    return os.path.join(os.path.dirname(span.source.path), path)

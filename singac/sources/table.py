@@ -1,0 +1,9 @@
+"""The kinds of source a `data` block can name."""
+
+from __future__ import annotations
+
+from singac.sources.csv import CSV
+from singac.sources.idx import IDX
+from singac.sources.kind import SourceKind
+
+SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CSV)}
