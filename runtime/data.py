@@ -9,6 +9,7 @@ Training reads an endless stream of epochs, each in an order of its own; a batch
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -88,7 +89,10 @@ class _Column:
         path = os.path.join(folder, f"{part}.{field.name}.npy")
         mapped = np.load(path, mmap_mode="r") if examples else np.empty((0, 1), np.float32)
         self._raw = mapped.view(np.ndarray)  # slices of a memmap are slow to make
-        assert len(self._raw) == examples, f"{path} is not of the plan's data"
+        values = math.prod(field.shape)
+        assert not examples or self._raw.shape == (examples, values), (
+            f"{path}: not this plan's data"
+        )
         self.name = field.name
         self.width = int(self._raw.shape[1])
         self._scale = np.float32(field.scale)

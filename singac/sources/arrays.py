@@ -16,8 +16,10 @@ def is_whole(values: Numbers) -> bool:
     """Whether every value is a whole number of at least 0."""
     import numpy as np
 
-    if values.dtype.kind == "u" or values.size == 0:
+    if values.size == 0:
         return True
+    if values.dtype.kind in "iu":
+        return bool(values.min() >= 0)
     return bool(values.min() >= 0 and (values == np.rint(values)).all())
 
 

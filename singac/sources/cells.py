@@ -7,7 +7,6 @@ place of its first fault.
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ LONGEST_LINE = 1 << 26
 WHITE_SPACE = "space"
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.A)
+_LARGEST = 3.4028234663852886e38  # the largest finite float32
 _OTHER_SEPARATORS = (",", ";", "\t", "|")
 _SHOWN = 40  # characters of a cell shown at most
 
@@ -70,18 +70,15 @@ def blocks(path: str) -> Iterator[Block]:
     if empty:
         raise damaged("SG0224", "the file is empty", path)
     if rest.strip():
-        _check_text(rest, line, path)
+        _check_utf8(rest, line, path)
         yield Block(rest, line)
 
 
 def _check_text(text: bytes, line: int, path: str) -> None:
     if b"\0" in text:
-        raise damaged(
-            "SG0230",
-            f"this is no text: byte {text.index(0)} of the block at line {line} is 0",
-            path,
-            "a csv file is UTF-8 text; other encodings and formats must be converted",
-        )
+        place = _place(text, text.index(0), line)
+        help = "a csv file is UTF-8 text; other encodings and formats must be converted"
+        raise damaged("SG0230", f"{place}: a zero byte, so this is no text", path, help)
     if len(text) > LONGEST_LINE and b"\n" not in text:
         raise damaged("SG0230", f"line {line} is longer than {LONGEST_LINE} bytes", path)
     if not text.endswith(b"\n"):
@@ -93,12 +90,16 @@ def _check_utf8(text: bytes, line: int, path: str) -> None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        number = line + text.count(b"\n", 0, error.start)
-        column = error.start - (text.rfind(b"\n", 0, error.start) + 1) + 1
+        place = _place(text, error.start, line)
         byte = f"{text[error.start]:02x}"
-        raise damaged(
-            "SG0231", f"line {number}, byte {column}: {byte} is not UTF-8 text", path
-        ) from None
+        raise damaged("SG0231", f"{place}: {byte} is not UTF-8 text", path) from None
+
+
+def _place(text: bytes, offset: int, line: int) -> str:
+    """`line 3, byte 14`, both counted from 1; the text starts with line `line`."""
+    start = text.rfind(b"\n", 0, offset) + 1
+    number = line + text.count(b"\n", 0, offset)
+    return f"line {number}, byte {offset - start + 1}"
 
 
 def table_of(path: str, separator: str, first: Block) -> tuple[Table, Block]:
@@ -124,6 +125,8 @@ def split(line: str, separator: str) -> list[str]:
     """Cells of a line, without the space and quotes around them."""
     if separator == WHITE_SPACE:
         return line.split()
+    if '"' not in line:
+        return [c.strip() for c in line.split(separator)]
     return [c.strip() for row in csv.reader([line], delimiter=separator) for c in row]
 
 
@@ -142,8 +145,7 @@ def parse(block: Block, table: Table) -> NDArray[np.float64] | NDArray[np.int16]
         read = np.loadtxt(lines, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
     except ValueError as error:
         raise first_fault(block, table, str(error)) from None
-    largest = np.finfo(np.float32).max
-    if read.shape[1] != table.columns or not bool((np.abs(read) <= largest).all()):
+    if read.shape[1] != table.columns or not bool((np.abs(read) <= _LARGEST).all()):
         raise first_fault(block, table, "the numbers could not be read")
     return read
 
@@ -200,9 +202,9 @@ def _fault_of(cell: str) -> str | None:
         return "the cell is empty"
     if not _NUMBER.fullmatch(cell):
         return f"{shown} is not a number"
-    if not math.isfinite(float(cell)):
+    if "n" in cell.lower():
         return f"{shown} is not finite"
-    if abs(float(cell)) > 3.4028234e38:
+    if abs(float(cell)) > _LARGEST:
         return f"{shown} is too large for a 32-bit float"
     return None
 

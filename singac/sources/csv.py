@@ -85,7 +85,8 @@ def _matrices(request: Request, path: str) -> Iterator[tuple[Table, Block, Numbe
 def _largest_label(block: Block, labels: Numbers, path: str) -> LabelFacts:
     row = int(labels.argmax())
     line = block.line + row
-    if block.text.count(b"\n") > len(labels):  # blank lines: count those with cells
+    lines = block.text.count(b"\n") + (not block.text.endswith(b"\n"))
+    if lines > len(labels):  # some are blank
         line = next(n for i, (n, _) in enumerate(block.lines()) if i == row)
     return LabelFacts(int(labels[row]), path, f"line {line}")
 

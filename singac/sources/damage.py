@@ -33,7 +33,7 @@ def size_of(path: str) -> int:
     """Bytes of a regular file; raises `Failed` (SG0210, SG0211) where there is none."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character
         raise missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from singac.settings import Setting, Sort
 from singac.sources.arrays import compact, is_whole
-from singac.sources.damage import damaged, found_in, missing, placed, size_of
+from singac.sources.damage import damaged, found_in, placed, size_of
 from singac.sources.kind import COMMON_SETTINGS, LabelFacts, Part, Request, SourceKind, Survey
 from singac.sources.stream import Stream
 
@@ -120,7 +120,8 @@ def _images_and_labels(images: str) -> tuple[str, ...]:
     wanted = os.path.join(folder, _IMAGES.sub(r"labels\1idx1", name).removesuffix(".gz"))
     labels = _first(_spellings(wanted))
     if labels is None:
-        raise missing(wanted)
+        help = f"wanted {wanted} or {wanted}.gz; {found_in(folder)}"
+        raise damaged("SG0210", "the labels of these images are not beside them", images, help)
     return images, labels
 
 

@@ -8,17 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from singac.diagnostics import Span
-from singac.settings import AT_LEAST_ONE, BELOW_ONE, POSITIVE, Given, Setting, SettingValue, Sort
+from singac.settings import AT_LEAST_ONE, BELOW_ONE, POSITIVE, Setting, SettingValue, Sort
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.generic]
-
-__all__ = ["Facts", "FieldFacts", "Given", "Part", "Request", "SourceKind", "Survey"]
-
-PARTS = ("train", "test", "validate")
 
 
 @dataclass(frozen=True, slots=True)

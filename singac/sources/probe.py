@@ -14,6 +14,7 @@ from singac.sources.parts import held_out_counts
 from singac.sources.table import SOURCES
 
 _STATISTICS = ("mean", "std")
+_SEPARATORS = ",;:|/!&%$#@~^*_="
 
 
 def request_of(kind: str, given: Mapping[str, Given], span: Span, report: Report) -> Request | None:
@@ -114,11 +115,16 @@ def _unsupported(given: Mapping[str, Given], report: Report) -> bool:
 def _separator_is_one(
     values: Mapping[str, SettingValue], given: Mapping[str, Given], report: Report
 ) -> bool:
-    separator = values.get("separator", ",")
-    if separator in ("tab", "space") or (isinstance(separator, str) and len(separator) == 1):
+    """Whether the separator of a csv, if it is one, cannot be taken for a part of a number."""
+    separator = str(values.get("separator", ","))
+    if separator in ("tab", "space", "\t") or (len(separator) == 1 and separator in _SEPARATORS):
         return True
-    span = given["separator"].span
-    report.error("SG0215", "`separator` must be one character, `tab` or `space`", span)
+    report.error(
+        "SG0215",
+        "`separator` must be one character that is no part of a number",
+        given["separator"].span,
+        help=f"one of {' '.join(_SEPARATORS)}, or `tab`, or `space` for any white space",
+    )
     return False
 
 
