@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 1 << 23  # bytes of text parsed at once
+BLOCK = 1 << 22  # bytes of text parsed at once
 LONGEST_LINE = 1 << 26
 WHITE_SPACE = "space"
 _BOM = b"\xef\xbb\xbf"

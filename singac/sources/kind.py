@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,6 +114,18 @@ class Facts:
     validate: int
     shuffle: bool
     label: LabelFacts | None
+
+    def as_json(self) -> str:
+        """One line that `facts_from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+def facts_from_json(text: str) -> Facts:
+    """The facts `as_json` wrote."""
+    read = json.loads(text)
+    label = read.pop("label")
+    fields = tuple(FieldFacts(**f | {"shape": tuple(f["shape"])}) for f in read.pop("fields"))
+    return Facts(fields, label=LabelFacts(**label) if label else None, **read)
 
 
 @dataclass(frozen=True, slots=True)

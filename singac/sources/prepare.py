@@ -3,6 +3,7 @@
     <cache>/<key>/train.image.npy   [examples][values]  bytes or float32
                   train.label.npy   [examples][1]
                   test.image.npy    ...
+                  facts.json        what compiling needs to know of them
 
 The key covers the paths, sizes and times of the files, the settings and the reader. A folder
 appears under its name only when it is complete.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.sources.damage import placed
-from singac.sources.kind import Request
+from singac.sources.kind import Facts, Request, facts_from_json
 from singac.sources.parts import held_out_counts, held_out_rows
 from singac.sources.table import SOURCES
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-READER_VERSION = 1
+READER_VERSION = 1  # raised when the same file would be read to other arrays
+_FACTS = "facts.json"
 
 
 def prepared(request: Request, cache: str) -> str | None:
@@ -38,10 +40,19 @@ def prepared(request: Request, cache: str) -> str | None:
     return folder if os.path.isdir(folder) else None
 
 
-def prepare(request: Request, cache: str) -> str:
+def known_facts(request: Request, cache: str) -> Facts | None:
+    """The facts of an earlier `prepare`, which spare reading the data; raises `Failed`."""
+    folder = prepared(request, cache)
+    if folder is None:
+        return None
+    with open(os.path.join(folder, _FACTS), encoding="utf-8") as file:
+        return facts_from_json(file.read())
+
+
+def prepare(request: Request, facts: Facts, cache: str) -> str:
     """Read and check every byte of the data; the folder of the arrays.
 
-    Raises `Failed` with exit code DAMAGED for damaged data, ENVIRONMENT where the cache cannot be
+    `facts` are those `probe` gave, kept beside the arrays. Raises `Failed` with exit code DAMAGED for damaged data, ENVIRONMENT where the cache cannot be
     written.
     """
     folder = os.path.join(cache, key_of(request))
@@ -49,7 +60,7 @@ def prepare(request: Request, cache: str) -> str:
         return folder
     arrays = read(request)
     try:
-        _write(arrays, folder)
+        _write(arrays, facts, folder)
     except OSError as error:
         message = f"the prepared data cannot be written: {error.strerror or error}"
         raise Failed([Diagnostic("SG0240", message, file=cache, exit=Exit.ENVIRONMENT)]) from None
@@ -87,7 +98,7 @@ def _state(path: str) -> tuple[str, int, int]:
     return (os.path.abspath(path), status.st_size, status.st_mtime_ns)
 
 
-def _write(arrays: dict[str, dict[str, Array]], folder: str) -> None:
+def _write(arrays: dict[str, dict[str, Array]], facts: Facts, folder: str) -> None:
     import numpy as np
 
     cache = os.path.dirname(folder)
@@ -97,6 +108,8 @@ def _write(arrays: dict[str, dict[str, Array]], folder: str) -> None:
         for part, fields in arrays.items():
             for field, values in fields.items():
                 np.save(os.path.join(unfinished, f"{part}.{field}.npy"), values)
+        with open(os.path.join(unfinished, _FACTS), "w", encoding="utf-8") as file:
+            file.write(facts.as_json())
         _publish(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

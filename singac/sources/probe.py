@@ -11,6 +11,7 @@ from singac.settings import Given, SettingValue, Sort, check_settings, describe,
 from singac.sources.damage import damaged, placed
 from singac.sources.kind import Facts, FieldFacts, LabelFacts, Part, Request, SourceKind, Survey
 from singac.sources.parts import held_out_counts
+from singac.sources.prepare import known_facts
 from singac.sources.table import SOURCES
 
 _STATISTICS = ("mean", "std")
@@ -33,10 +34,14 @@ def request_of(kind: str, given: Mapping[str, Given], span: Span, report: Report
     return Request(kind, pairs, span, tuple((n, g.span) for n, g in given.items()))
 
 
-def probe(request: Request, report: Report) -> Facts | None:
-    """What the data holds; files that are missing or damaged are reported and give None."""
+def probe(request: Request, report: Report, cache: str | None = None) -> Facts | None:
+    """What the data holds; files that are missing or damaged are reported and give None.
+
+    Data that was prepared in the folder `cache` before is not read again.
+    """
     try:
-        return facts_of(request)
+        known = known_facts(request, cache) if cache else None
+        return known or facts_of(request)
     except Failed as failed:
         report.found.extend(d for d in failed.diagnostics if d not in report.found)
         return None
