@@ -109,7 +109,7 @@ def table_of(path: str, separator: str, first: Block) -> tuple[Table, Block]:
     """
     number, line = next(first.lines(), (first.line, ""))
     cells = split(line, separator)
-    if not cells:
+    if not line:
         raise damaged("SG0224", "the file has only blank lines", path)
     if any(_NUMBER.fullmatch(c) for c in cells):
         return Table(path, separator, len(cells)), first

@@ -52,8 +52,8 @@ def known_facts(request: Request, cache: str) -> Facts | None:
 def prepare(request: Request, facts: Facts, cache: str) -> str:
     """Read and check every byte of the data; the folder of the arrays.
 
-    `facts` are those `probe` gave, kept beside the arrays. Raises `Failed` with exit code DAMAGED for damaged data, ENVIRONMENT where the cache cannot be
-    written.
+    `facts` are those `probe` gave; they are kept beside the arrays. Raises `Failed` with exit code
+    DAMAGED for damaged data, ENVIRONMENT where the cache cannot be written.
     """
     folder = os.path.join(cache, key_of(request))
     if os.path.isdir(folder):

@@ -1,0 +1,140 @@
+"""Batches: every example once an epoch, in the right rows, scaled as the data block says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from runtime.data import Feeder
+from singac.plan.plan import Data, Field
+
+Values = NDArray[np.float32]
+
+
+class Examples:
+    """`count` examples in a folder; each one's first value and its label are its number."""
+
+    def __init__(self, folder: Path, count: int, test: int = 0, shuffle: bool = True) -> None:
+        self.folder = str(folder)
+        for part, n in (("train", count), ("test", test)):
+            numbers = np.arange(n, dtype=np.float32).reshape(n, 1)
+            np.save(folder / f"{part}.x.npy", np.hstack([numbers, numbers % 7, numbers % 5]))
+            np.save(folder / f"{part}.label.npy", numbers)
+        self.data = Data("d", (Field("x", (3,)), Field("label", (1,))), count, test, shuffle)
+
+    def feeder(self, batch: int, part: str = "train", seed: int = 1) -> Feeder:
+        return Feeder(self.folder, self.data, part, batch, seed)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Examples]:
+    def make(count: int, test: int = 0, shuffle: bool = True) -> Examples:
+        return Examples(tmp_path_factory.mktemp("data"), count, test, shuffle)
+
+    return make
+
+
+def labels(feeder: Feeder, step: int, first: int, rows: int) -> list[int]:
+    """Numbers of the examples in some rows of a batch; their values must agree."""
+    views = {"x": np.full((rows, 16), -1, np.float32), "label": np.zeros((rows, 16), np.float32)}
+    assert feeder.fill(step, first, rows, views) == rows
+    numbers = views["label"][:, 0]
+    np.testing.assert_array_equal(views["x"][:, 0], numbers)
+    np.testing.assert_array_equal(views["x"][:, 1], numbers % 7)
+    np.testing.assert_array_equal(views["x"][:, 3:], -1)
+    return [int(n) for n in numbers]
+
+
+@st.composite
+def cuts(draw: st.DrawFn) -> list[int]:
+    """Rows of each worker: a batch cut in any way."""
+    return draw(st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any))
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 40), cut=cuts(), shuffle=st.booleans())
+def test_every_example_is_seen_once_an_epoch(
+    examples: Callable[..., Examples], count: int, cut: list[int], shuffle: bool
+) -> None:
+    data, batch = examples(count, shuffle=shuffle), sum(cut)
+    feeders = [data.feeder(batch) for _ in cut]
+    stream: list[int] = []
+    for step in range(-(-3 * count // batch)):
+        first = 0
+        for feeder, rows in zip(feeders, cut, strict=True):
+            stream += labels(feeder, step, first, rows)
+            first += rows
+    for epoch in range(3):
+        assert sorted(stream[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_the_order_follows_from_the_seed_and_the_epoch(examples: Callable[..., Examples]) -> None:
+    data = examples(30)
+    first, again, other = data.feeder(30), data.feeder(30), data.feeder(30, seed=2)
+    epochs = [labels(first, e, 0, 30) for e in range(4)]
+    assert [labels(again, e, 0, 30) for e in (3, 0, 2, 1)] == [epochs[e] for e in (3, 0, 2, 1)]
+    assert labels(other, 0, 0, 30) != epochs[0]
+    assert len({tuple(e) for e in epochs}) == 4
+
+
+def test_the_order_is_the_same_everywhere(examples: Callable[..., Examples]) -> None:
+    """Pinned: a resumed run must meet the examples that the stopped one had not seen."""
+    feeder = examples(8).feeder(8, seed=3)
+    assert labels(feeder, 0, 0, 8) == [0, 1, 2, 4, 7, 3, 5, 6]
+    assert labels(feeder, 1, 0, 8) == [3, 5, 2, 1, 0, 6, 7, 4]
+
+
+def test_without_shuffle_the_order_is_the_file_s(examples: Callable[..., Examples]) -> None:
+    feeder = examples(5, shuffle=False).feeder(3)
+    assert [labels(feeder, s, 0, 3) for s in range(3)] == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]
+
+
+def test_a_batch_larger_than_an_epoch(examples: Callable[..., Examples]) -> None:
+    seen = labels(examples(3).feeder(10), 1, 0, 10)
+    assert sorted(seen[2:5]) == sorted(seen[5:8]) == [0, 1, 2]
+
+
+def test_a_test_part_ends_in_a_partial_batch(examples: Callable[..., Examples]) -> None:
+    feeder = examples(1, test=7).feeder(5, "test")
+    assert feeder.batches == 2
+    views = {"x": np.full((4, 16), 9, np.float32), "label": np.full((4, 16), 9, np.float32)}
+    assert feeder.fill(0, 1, 4, views) == 4
+    assert views["label"][:, 0].tolist() == [1, 2, 3, 4]
+    assert feeder.fill(1, 0, 4, views) == 2
+    assert views["label"][:, 0].tolist() == [5, 6, 0, 0]
+    assert views["x"][:, :3].tolist() == [[5, 5, 0], [6, 6, 1], [0, 0, 0], [0, 0, 0]]
+    assert feeder.fill(1, 4, 4, views) == 0
+    assert not views["label"][:, 0].any()
+
+
+def test_a_field_without_a_view_is_not_read(examples: Callable[..., Examples]) -> None:
+    view = np.zeros((4, 1), np.float32)
+    assert examples(4, shuffle=False).feeder(4).fill(0, 0, 4, {"label": view}) == 4
+    assert view[:, 0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("type", [np.uint8, np.float32])
+@pytest.mark.parametrize("field", [(1.0, 0.0, 1.0), (1 / 255, 0.0, 1.0), (0.5, 3.0, 7.0)])
+def test_values_are_scaled(tmp_path: Path, type: type, field: tuple[float, float, float]) -> None:
+    raw = np.arange(12, dtype=type).reshape(3, 4)
+    np.save(tmp_path / "train.x.npy", raw)
+    scale, mean, std = field
+    data = Data("d", (Field("x", (2, 2), scale, mean, std),), 3, 0, shuffle=False)
+    view = np.zeros((3, 16), np.float32)
+    Feeder(str(tmp_path), data, "train", 3, 0).fill(0, 0, 3, {"x": view})
+    wanted = (raw.astype(np.float64) * scale - mean) / std
+    np.testing.assert_allclose(view[:, :4], wanted, rtol=1e-6, atol=1e-7)
+    assert not view[:, 4:].any()
+
+
+def test_arrays_of_another_plan_are_refused(examples: Callable[..., Examples]) -> None:
+    data = examples(3)
+    other = Data("d", (Field("x", (4,)),), 3, 0, shuffle=True)
+    with pytest.raises(AssertionError, match="not this plan's data"):
+        Feeder(data.folder, other, "train", 3, 0)
