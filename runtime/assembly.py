@@ -1,0 +1,49 @@
+"""The parts of a process, put together: plan, native code, stub, worker, session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpi4py import MPI
+
+from runtime import snapshot
+from runtime import stub as stubs
+from runtime.channel import Line
+from runtime.job import Job
+from runtime.messages import MessageStub
+from runtime.progress import Mark
+from runtime.session import Session
+from runtime.shared import SharedStub
+from runtime.stub import Stub
+from runtime.worker import Worker
+from singac.codegen.load import load
+from singac.plan.encode import from_json
+from singac.plan.plan import Plan, Process
+
+
+def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, int]:
+    """The session of this process, memory filled, and the step it begins with."""
+    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    process = plan.processes[rank]
+    stub = _stub(plan, process)
+    native = load(plan, process)
+    resumed = Path(job.resume) if job.resume else None
+    first = _fill(plan, stub, resumed)
+    stub.ready(first)
+    worker = Worker(plan, process, native, stub, mark, job.data_folder)
+    session = Session(plan, process, worker, stub, line, mark, job.checkpoints)
+    return session, first
+
+
+def _stub(plan: Plan, process: Process) -> Stub:
+    world = MPI.COMM_WORLD
+    node = MPI.Intracomm(world.Split_type(MPI.COMM_TYPE_SHARED))
+    if node.Get_size() < world.Get_size() or stubs.prefers_messages():
+        return MessageStub(plan, process, world)
+    return SharedStub(plan, process, node)
+
+
+def _fill(plan: Plan, stub: Stub, resumed: Path | None) -> int:
+    if stub.owns_memory_of_node():
+        return snapshot.fill(plan, stub.params, stub.states, resumed)
+    return snapshot.first_step(resumed)

@@ -1,0 +1,183 @@
+"""Checkpoints as they lie on disk: named, listed, proved sound. No numpy, no tensors here.
+
+    checkpoints/step-00001000/
+        params.safetensors     whole canonical tensors by the name of the param
+        states.safetensors     the updater's states, STATE/PARAM
+        manifest.json          written last; a checkpoint without it was never finished
+
+A folder gets its name by one rename when everything in it has reached the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+
+FORMAT_VERSION = "1.0"
+MANIFEST = "manifest.json"
+PARAMS, STATES = "params.safetensors", "states.safetensors"
+PREFIX = "step-"
+DTYPE = "F32"
+
+
+class Damaged(Exception):
+    """A checkpoint is not what was written; the text says what differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A row of the manifest's table; `sha256` is that of the little-endian floats."""
+
+    name: str
+    shape: tuple[int, ...]
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a checkpoint holds. `examples` have been read when `step` steps are done."""
+
+    net: str
+    step: int
+    seed: int
+    examples: int
+    plan: str
+    tensors: tuple[Tensor, ...]
+
+
+def folder_name(step: int) -> str:
+    return f"{PREFIX}{step:08d}"
+
+
+def listed(folder: Path) -> list[Path]:
+    """Finished checkpoints of a folder, newest first."""
+    steps = {p: p.name.removeprefix(PREFIX) for p in folder.glob(PREFIX + "*")}
+    whole = [p for p, step in steps.items() if step.isdecimal()]
+    return sorted(whole, key=lambda p: int(steps[p]), reverse=True)
+
+
+def candidates(path: Path) -> list[Path]:
+    """What a resume path may mean, best first: a checkpoint, a folder of some, a run folder."""
+    if (path / MANIFEST).exists():
+        return [path]
+    return listed(path) or listed(path / "checkpoints")
+
+
+def remove_older(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints (0: keep all)."""
+    for path in listed(folder)[keep:] if keep > 0 else []:
+        discard(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a checkpoint so that no half of one is ever taken for a whole."""
+    doomed = path.with_name(f"{path.name}.old")
+    os.replace(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what an interrupted writing or removal left."""
+    for pattern in (PREFIX + "*.tmp", PREFIX + "*.old"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+# -- the manifest ----------------------------------------------------------------------------------
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    body = _body(manifest)
+    text = json.dumps({**body, "sha256": _digest(body)}, indent=1) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _body(manifest: Manifest) -> dict[str, object]:
+    table = [
+        {"name": t.name, "shape": list(t.shape), "dtype": DTYPE, "file": t.file, "sha256": t.sha256}
+        for t in manifest.tensors
+    ]
+    return {
+        "format_version": FORMAT_VERSION,
+        "net": manifest.net,
+        "step": manifest.step,
+        "seed": manifest.seed,
+        "examples": manifest.examples,
+        "plan": manifest.plan,
+        "tensors": table,
+    }
+
+
+def _digest(body: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint; raises Damaged."""
+    try:
+        body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        stated = body.pop("sha256")
+        if _digest(body) != stated:
+            raise Damaged("the manifest is not as it was written")
+        if body["format_version"] != FORMAT_VERSION:
+            raise Damaged(f"format {body['format_version']} is not {FORMAT_VERSION}")
+        tensors = tuple(
+            Tensor(t["name"], tuple(t["shape"]), t["file"], t["sha256"]) for t in body["tensors"]
+        )
+        return Manifest(
+            body["net"], body["step"], body["seed"], body["examples"], body["plan"], tensors
+        )
+    except OSError as error:
+        raise Damaged(f"the manifest cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged("the manifest is not one") from error
+
+
+# -- the tensors -----------------------------------------------------------------------------------
+
+
+def tensors(folder: Path, manifest: Manifest) -> Iterator[tuple[Tensor, bytes]]:
+    """Every tensor of the manifest with its bytes, each proved by its digest; raises Damaged."""
+    for file in dict.fromkeys(t.file for t in manifest.tensors):
+        held = _read_tensors(folder / file)
+        for tensor in (t for t in manifest.tensors if t.file == file):
+            yield tensor, _proved(tensor, held)
+
+
+def verify(folder: Path) -> Manifest:
+    """The manifest of a checkpoint all of whose tensors are sound; raises Damaged."""
+    manifest = read_manifest(folder)
+    for _ in tensors(folder, manifest):
+        pass
+    return manifest
+
+
+def _read_tensors(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        return dict(safetensors.deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read: {error.strerror}") from error
+    except safetensors.SafetensorError as error:
+        raise Damaged(f"{path.name} is not a whole file of tensors") from error
+
+
+def _proved(tensor: Tensor, held: dict[str, dict[str, object]]) -> bytes:
+    found = held.get(tensor.name)
+    if found is None:
+        raise Damaged(f"{tensor.file} has no tensor {tensor.name}")
+    data = found["data"]
+    assert isinstance(data, bytes | bytearray), "the library gives bytes"
+    shape = found["shape"]
+    if found["dtype"] != DTYPE or shape != list(tensor.shape):
+        raise Damaged(f"{tensor.name} in {tensor.file} has another shape")
+    if hashlib.sha256(data).hexdigest() != tensor.sha256:
+        raise Damaged(f"{tensor.name} in {tensor.file} does not have its digest")
+    return bytes(data)

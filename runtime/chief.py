@@ -1,0 +1,115 @@
+"""The chief, the process of worker 0: tells the supervisor how training goes, saves checkpoints.
+
+It reads the metrics of a step when all workers have given theirs, at most one step late, so that
+it waits for nobody on its way.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime import checkpoint, snapshot
+from runtime.channel import Message
+from runtime.stub import RING, TEST_SLOT, Doubles, Stub
+from singac.plan.plan import Plan
+
+
+class Diverged(Exception):
+    """A metric is no longer a number."""
+
+
+class Chief:
+    """Reads metrics and writes checkpoints; `first` is the step the run begins with."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        stub: Stub,
+        first: int,
+        folder: Path,
+        tell: Callable[[Message], None],
+    ) -> None:
+        self._plan, self._stub, self._folder, self._tell = plan, stub, folder, tell
+        self._first = self._read = self._shown = first
+        self._saved = -1
+        self._clock = time.perf_counter()
+
+    # Metrics of training
+
+    def follow(self, done: int, all_of_them: bool) -> None:
+        """Read the metrics of the `done` steps that are complete; of all of them if asked.
+
+        Raises Diverged when one is not finite.
+        """
+        while self._read < done and (all_of_them or self._read < done - 1 or self._is_posted()):
+            self._read_step(self._read)
+            self._read += 1
+
+    def _is_posted(self) -> bool:
+        return self._stub.posted(*slot_of(self._read - self._first))
+
+    def _read_step(self, step: int) -> None:
+        sums = self._stub.sums(*slot_of(step - self._first))
+        means = self._means(sums, self._plan.training.batch)
+        done = step + 1
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} became {value} in step {done}")
+        if self._plan.training.display.due(done):
+            self._show(done, means)
+
+    def _show(self, done: int, means: dict[str, float]) -> None:
+        now = time.perf_counter()
+        examples = (done - self._shown) * self._plan.training.batch
+        rate = examples / max(now - self._clock, 1e-9)
+        self._shown, self._clock = done, now
+        self._tell(_event("step", done, means) | {"examples_per_second": round(rate, 1)})
+
+    def _means(self, sums: Doubles, examples: int) -> dict[str, float]:
+        values = (sums / examples).tolist()
+        return dict(zip(self._plan.metrics, values, strict=True))
+
+    # Tests and checkpoints
+
+    def tested(self, done: int, round_: int, examples: int) -> None:
+        """Wait for all workers' sums of a test and tell the means."""
+        means = self._means(self._stub.sums(TEST_SLOT, round_), examples)
+        self._tell(_event("test", done, means))
+
+    def save(self, done: int, last: bool) -> None:
+        """Write a checkpoint, unless this step has one.
+
+        A disk that refuses is worth a warning, but not for the last one: then OSError is raised.
+        """
+        if self._saved == done:
+            return
+        for param in range(len(self._plan.params)):
+            self._stub.pull(param, done)
+        self._stub.gather_states()
+        try:
+            path = snapshot.save(
+                self._plan, self._stub.params, self._stub.states, done, self._folder
+            )
+        except OSError as error:
+            if last:
+                raise
+            self._tell({"event": "warning", "step": done, "text": f"no checkpoint: {error}"})
+            return
+        self._saved = done
+        self._tell({"event": "checkpoint", "step": done, "path": str(path)})
+        checkpoint.remove_older(self._folder, self._plan.training.checkpoint.keep)
+
+
+def slot_of(steps_since_first: int) -> tuple[int, int]:
+    """Slot of a step's metrics, and the how-many-th use of the slot it is."""
+    round_, slot = divmod(steps_since_first, RING)
+    return slot, round_
+
+
+def _event(name: str, done: int, means: dict[str, float]) -> Message:
+    """The first metric is the loss."""
+    (_, loss), *others = means.items()
+    return {"event": name, "step": done, "loss": loss, "metrics": dict(others)}

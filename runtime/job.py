@@ -1,0 +1,64 @@
+"""The job: what every process of a run needs to know before it has read the plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. Paths are absolute; `run_folder` is made when it does not exist.
+
+    `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
+    meant), or None to start from the initialisers.
+    """
+
+    plan: str
+    data_folder: str
+    run_folder: str
+    processes: int
+    resume: str | None = None
+    json: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.run_folder)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "job.json"
+
+    @property
+    def progress(self) -> Path:
+        return self.folder / "progress"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def log(self, rank: int) -> Path:
+        """Where a process writes what only a crash leaves behind."""
+        return self.logs / f"process-{rank}.log"
+
+
+def write(job: Job) -> None:
+    """Put the job where the processes find it; whole or not at all."""
+    temporary = job.file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dataclasses.asdict(job), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, job.file)
+
+
+def read(path: str) -> Job:
+    return Job(**json.loads(Path(path).read_text(encoding="utf-8")))

@@ -1,0 +1,54 @@
+"""A job -> running processes -> an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from runtime import job as jobs
+from runtime import launcher, verdict
+from runtime.job import Job
+from singac.diagnostics import Diagnostic, Exit, Failed, printable, show
+
+
+def run(job: Job) -> int:
+    """Train; everything is told on the way. The exit code is one of `Exit`."""
+    from runtime.supervise import supervise
+
+    try:
+        prepare(job)
+        path = launcher.find()
+        job = _resumed(job)
+        end = supervise(job, path)
+    except Failed as failed:
+        end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
+    if end.traceback:
+        print(printable(end.traceback.rstrip()), file=sys.stderr)
+    if end.diagnostic is not None:
+        print(show([end.diagnostic]), file=sys.stderr, flush=True)
+    return int(end.exit)
+
+
+def prepare(job: Job) -> None:
+    """Make the run folder; raises Failed when it cannot be written."""
+    try:
+        job.checkpoints.mkdir(parents=True, exist_ok=True)
+        job.logs.mkdir(exist_ok=True)
+        with job.metrics.open("a"):
+            pass
+    except OSError as error:
+        message = f"the run folder cannot be written: {error.strerror}"
+        help = "choose another with --run-dir"
+        diagnostic = Diagnostic(
+            "SG0902", message, help=help, file=job.run_folder, exit=Exit.ENVIRONMENT
+        )
+        raise Failed([diagnostic]) from error
+
+
+def _resumed(job: Job) -> Job:
+    """The job with the checkpoint to resume found and proved, and written for the processes."""
+    if job.resume is not None:
+        from runtime import resume
+
+        job = resume.choose(job)
+    jobs.write(job)
+    return job

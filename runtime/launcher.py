@@ -1,0 +1,63 @@
+"""MPI's launcher: where it is, and the command and environment of the processes it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from runtime import channel
+from runtime.job import Job
+from singac.diagnostics import Diagnostic, Exit, Failed
+
+LAUNCHERS = ("mpiexec.hydra", "mpiexec")
+LAUNCHER_NAME = "HYDRA"
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def find() -> str:
+    """The launcher that belongs to this environment's MPI library; raises Failed."""
+    folders = dict.fromkeys([sysconfig.get_path("scripts"), str(Path(sys.executable).parent)])
+    for folder in folders:
+        for name in LAUNCHERS:
+            path = shutil.which(name, path=folder)
+            if path and _is_hydra(path):
+                return path
+    elsewhere = shutil.which("mpiexec")
+    if elsewhere and _is_hydra(elsewhere):
+        return elsewhere
+    found = f"; {elsewhere} belongs to another MPI" if elsewhere else ""
+    message = f"no mpiexec of MPICH was found{found}"
+    help = "pip install mpich"
+    raise Failed([Diagnostic("SG0901", message, help=help, exit=Exit.ENVIRONMENT)])
+
+
+def _is_hydra(path: str) -> bool:
+    """Ask only a launcher whose name leaves it open."""
+    if path.endswith(".hydra"):
+        return True
+    try:
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return LAUNCHER_NAME in told.stdout
+
+
+def command(launcher: str, job: Job) -> list[str]:
+    """What starts all processes on this machine."""
+    program = [sys.executable, "-P", "-m", "runtime.rank", str(job.file)]
+    return [launcher, "-launcher", "fork", "-n", str(job.processes), *program]
+
+
+def environment(address: str) -> dict[str, str]:
+    """Of the processes: ours to import before any other `runtime`, and one thread each."""
+    root = str(Path(__file__).resolve().parents[1])
+    given = os.environ.get("PYTHONPATH")
+    variables = {**os.environ, channel.VARIABLE: address}
+    if given or root not in [*site.getsitepackages(), site.getusersitepackages()]:
+        variables["PYTHONPATH"] = os.pathsep.join([root, given] if given else [root])
+    return variables | dict.fromkeys(ONE_THREAD, "1")

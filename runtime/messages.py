@@ -1,0 +1,249 @@
+"""The stub between nodes: two-sided messages, every process with params of its own.
+
+    worker w                             server of slice s
+      push  --- gradient of slice s --->   inbox of s: | worker 0 | worker 1 | ... |
+      pull  <-- params of slice s    ---   publish
+
+All requests are persistent: made once, started again each step, and tested, never waited for
+inside MPI. A worker and a server in one process copy instead of sending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from mpi4py import MPI
+
+from runtime import patience
+from runtime.stub import SLOTS, Doubles, Floats, Gathered
+from singac.codegen import native
+from singac.plan.plan import Plan, Process, Slice
+
+Requests = list[MPI.Prequest]
+BYTES = 4
+
+# Tags: metrics and the request for states first, then three a slice.
+STATES_WANTED = SLOTS
+FIRST_SLICE_TAG = SLOTS + 1
+GRADIENT, PARAM, STATE = range(3)
+
+
+def _tag(index: int, what: int) -> int:
+    return FIRST_SLICE_TAG + 3 * index + what
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A slice as this process sees it: what arrives and what leaves, each step anew."""
+
+    inbox: Floats
+    gradients_in: Requests = field(default_factory=list)
+    gradients_out: Requests = field(default_factory=list)
+    params_in: Requests = field(default_factory=list)
+    params_out: Requests = field(default_factory=list)
+
+
+class MessageStub:
+    """Exchanges by messages; see `Stub`."""
+
+    def __init__(self, plan: Plan, process: Process, world: MPI.Intracomm) -> None:
+        self._plan, self._process, self._world = plan, process, world
+        self._worker_ranks = _ranks([p.worker for p in plan.processes])
+        self._server_ranks = _ranks([p.server for p in plan.processes])
+        self._slices_of = [
+            [k for k, s in enumerate(plan.slices) if s.param == p] for p in range(len(plan.params))
+        ]
+        self._versions = [0] * len(plan.params)
+        self._allocate()
+        self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
+        self._open_board()
+        self._open_requests_for_states()
+
+    # Memory
+
+    def _allocate(self) -> None:
+        floats, states = self._plan.param_floats, len(self._plan.update.states)
+        own = floats if self._process.worker is not None else 0
+        self.params: Floats = _zeros(floats)
+        self.gradients: Floats = _zeros(own)
+        self.states: Floats = _zeros(states * floats).reshape(states, floats)
+
+    def owns_memory_of_node(self) -> bool:
+        return True
+
+    def ready(self, step: int) -> None:
+        self._versions = [step] * len(self._versions)
+        if self._process.server is not None:
+            for k in self._own_slices():
+                MPI.Prequest.Startall(self._exchanges[k].gradients_in)
+        self._until(self._world.Ibarrier().Test)
+
+    def _own_slices(self) -> list[int]:
+        own = self._process.server
+        return [k for k, s in enumerate(self._plan.slices) if s.server == own]
+
+    # Requests, made once
+
+    def _exchange(self, index: int, part: Slice) -> Exchange:
+        serves = part.server == self._process.server
+        workers = len(self._worker_ranks) if serves else 0
+        exchange = Exchange(_zeros(workers * (part.stop - part.start)).reshape(workers, -1))
+        if serves:
+            self._serve_requests(exchange, index, part)
+        elif self._process.worker is not None:
+            self._work_requests(exchange, index, part)
+        return exchange
+
+    def _serve_requests(self, exchange: Exchange, index: int, part: Slice) -> None:
+        params = self.params[part.start : part.stop]
+        for worker, rank in enumerate(self._worker_ranks):
+            if rank != self._process.rank:
+                gradient, place = exchange.inbox[worker], _tag(index, GRADIENT)
+                exchange.gradients_in.append(self._world.Recv_init(gradient, rank, place))
+                exchange.params_out.append(self._world.Send_init(params, rank, _tag(index, PARAM)))
+
+    def _work_requests(self, exchange: Exchange, index: int, part: Slice) -> None:
+        rank = self._server_ranks[part.server]
+        params = self.params[part.start : part.stop]
+        gradient = self.gradients[part.start : part.stop]
+        exchange.params_in.append(self._world.Recv_init(params, rank, _tag(index, PARAM)))
+        exchange.gradients_out.append(self._world.Send_init(gradient, rank, _tag(index, GRADIENT)))
+
+    # Exchanges
+
+    def pull(self, param: int, step: int) -> None:
+        if self._versions[param] == step:
+            return
+        for k in self._slices_of[param]:
+            exchange = self._exchanges[k]
+            self._complete(exchange.params_in)
+            # The next backward writes the gradient again.
+            self._complete(exchange.gradients_out)
+        self._versions[param] = step
+
+    def push(self, param: int, step: int) -> None:
+        for k in self._slices_of[param]:
+            exchange, part = self._exchanges[k], self._plan.slices[k]
+            if part.server == self._process.server:
+                exchange.inbox[self._process.worker] = self.gradients[part.start : part.stop]
+            else:
+                MPI.Prequest.Startall(exchange.params_in)
+                MPI.Prequest.Startall(exchange.gradients_out)
+
+    def collect(self, index: int, step: int) -> Gathered:
+        exchange = self._exchanges[index]
+        self._complete(exchange.gradients_in)
+        # The update is in place.
+        self._complete(exchange.params_out)
+        return Gathered(exchange.inbox.ctypes.data, exchange.inbox.shape[1] * BYTES)
+
+    def publish(self, index: int, step: int) -> None:
+        exchange = self._exchanges[index]
+        MPI.Prequest.Startall(exchange.gradients_in)
+        MPI.Prequest.Startall(exchange.params_out)
+
+    # Metrics: a slot is a buffer of every worker and a row of buffers of the chief.
+
+    def _open_board(self) -> None:
+        shape = (SLOTS, len(self._worker_ranks), len(self._plan.metrics))
+        self._board: Doubles = np.zeros(shape)
+        self._sums_in: list[Requests] = [[] for _ in range(SLOTS)]
+        self._sums_out: list[Requests] = [[] for _ in range(SLOTS)]
+        worker, chief = self._process.worker, self._worker_ranks[0]
+        for slot in range(SLOTS):
+            if worker == 0:
+                others = list(enumerate(self._worker_ranks))[1:]
+                rows = self._board[slot]
+                self._sums_in[slot] = [self._world.Recv_init(rows[w], r, slot) for w, r in others]
+                MPI.Prequest.Startall(self._sums_in[slot])
+            elif worker is not None:
+                row = self._board[slot, worker]
+                self._sums_out[slot] = [self._world.Send_init(row, chief, slot)]
+
+    def post(self, slot: int, round_: int, sums: Doubles) -> None:
+        self._complete(self._sums_out[slot])
+        self._board[slot, self._process.worker] = sums
+        MPI.Prequest.Startall(self._sums_out[slot])
+
+    def posted(self, slot: int, round_: int) -> bool:
+        return MPI.Request.Testall(self._sums_in[slot])
+
+    def sums(self, slot: int, round_: int) -> Doubles:
+        self._complete(self._sums_in[slot])
+        total: Doubles = self._board[slot, 0].copy()
+        for row in self._board[slot, 1:]:
+            total += row
+        MPI.Prequest.Startall(self._sums_in[slot])
+        return total
+
+    # States live with the servers; the chief asks for them when it saves.
+
+    def _open_requests_for_states(self) -> None:
+        self._wish = np.zeros(1, np.int8)
+        self._wishes: Requests = []
+        if self._process.server is not None and self._process.worker != 0:
+            chief = self._worker_ranks[0]
+            self._wishes = [self._world.Recv_init(self._wish, chief, STATES_WANTED)]
+            MPI.Prequest.Startall(self._wishes)
+        self._sent: list[MPI.Request] = []
+
+    def gather_states(self) -> None:
+        own = set(self._own_slices()) if self._process.server is not None else set()
+        others = [r for r in self._server_ranks if r != self._process.rank]
+        wishes = [self._world.Isend(np.ones(1, np.int8), r, STATES_WANTED) for r in others]
+        parts = [
+            self._world.Irecv(row[s.start : s.stop], self._server_ranks[s.server], _tag(k, STATE))
+            for k, s in enumerate(self._plan.slices)
+            if k not in own
+            for row in self.states
+        ]
+        self._complete([*wishes, *parts])
+
+    def _grant_wish(self) -> None:
+        """Send the states of own slices if the chief has asked.
+
+        It asks between two of its pushes, so no update can begin before it has them.
+        """
+        if not self._wishes or not self._wishes[0].Test():
+            return
+        self._wishes[0].Start()
+        self._sent = [
+            self._world.Isend(row[s.start : s.stop], self._worker_ranks[0], _tag(k, STATE))
+            for k, s in enumerate(self._plan.slices)
+            if s.server == self._process.server
+            for row in self.states
+        ]
+
+    # Waiting
+
+    def _complete(self, requests: Sequence[MPI.Request]) -> None:
+        if requests:
+            self._until(lambda: MPI.Request.Testall(list(requests)))
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        def look() -> bool:
+            if done():
+                return True
+            self._grant_wish()
+            return False
+
+        patience.until(look, len(self._plan.processes))
+
+    def finish(self) -> None:
+        self._until(self._world.Ibarrier().Test)
+        never_come = [r for e in self._exchanges for r in e.gradients_in]
+        for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
+            request.Cancel()
+
+
+def _ranks(roles: Sequence[int | None]) -> list[int]:
+    """Rank of worker (or server) 0, 1, ..."""
+    found = {role: rank for rank, role in enumerate(roles) if role is not None}
+    return [found[k] for k in range(len(found))]
+
+
+def _zeros(floats: int) -> Floats:
+    """Zeros that take memory only where they are touched."""
+    return native.allocate(max(floats, 1) * BYTES).view(np.float32)[:floats]

@@ -1,0 +1,43 @@
+"""A param's canonical array <-> its floats in the param space (layouts: `singac/plan/plan.py`)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from singac.plan.plan import LANES, Layout, Param, padded
+
+Floats = NDArray[np.float32]
+
+
+def pack(param: Param, canonical: Floats, packed: Floats) -> None:
+    """Fill `packed` (`param.floats` floats) with the values of `canonical`, pads with zeros."""
+    rows, columns = _matrix(param)
+    wide = np.zeros((rows, padded(columns)), np.float32)
+    wide[:, :columns] = canonical.reshape(rows, columns)
+    packed[:] = _panels(param, wide).reshape(-1)
+
+
+def unpack(param: Param, packed: Floats) -> Floats:
+    """A copy in the canonical shape."""
+    rows, columns = _matrix(param)
+    if param.layout is Layout.PANELS:
+        wide = packed.reshape(-1, rows, LANES).transpose(1, 0, 2).reshape(rows, -1)
+    else:
+        wide = packed.reshape(rows, -1)
+    return wide[:, :columns].reshape(param.shape).copy()
+
+
+def _panels(param: Param, wide: Floats) -> Floats:
+    if param.layout is Layout.ROWS:
+        return wide
+    return wide.reshape(wide.shape[0], -1, LANES).transpose(1, 0, 2)
+
+
+def _matrix(param: Param) -> tuple[int, int]:
+    """Rows and columns; leading dimensions count as rows, a vector is one row."""
+    if not param.shape:
+        return 1, 1
+    return math.prod(param.shape[:-1]), param.shape[-1]

@@ -1,0 +1,110 @@
+"""Where each process stands, in a mapped file that outlives the process.
+
+    record of a rank, eight 64-bit integers:
+    | pid | step | phase | beat | unused ... |
+
+The supervisor reads the step of a process that was killed without a word.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+WORDS = 8
+RECORD = 8 * WORDS
+PID, STEP, PHASE, BEAT = range(4)
+
+
+class Phase(IntEnum):
+    """What a process is doing."""
+
+    ABSENT = 0
+    STARTING = 1
+    CONNECTING = 2
+    LOADING = 3
+    COMPUTING = 4
+    AWAITING_GRADIENTS = 5
+    AWAITING_PARAMS = 6
+    AWAITING_METRICS = 7
+    TESTING = 8
+    SAVING = 9
+    AWAITING_END = 10
+
+
+# fmt: off
+DOING = {
+    Phase.ABSENT:             "not started",
+    Phase.STARTING:           "starting",
+    Phase.CONNECTING:         "connecting to the other processes",
+    Phase.LOADING:            "loading its program",
+    Phase.COMPUTING:          "computing",
+    Phase.AWAITING_GRADIENTS: "waiting for gradients",
+    Phase.AWAITING_PARAMS:    "waiting for params",
+    Phase.AWAITING_METRICS:   "waiting for metrics",
+    Phase.TESTING:            "testing",
+    Phase.SAVING:             "writing a checkpoint",
+    Phase.AWAITING_END:       "waiting for the others to end",
+}
+# fmt: on
+WAITING = (Phase.AWAITING_GRADIENTS, Phase.AWAITING_PARAMS, Phase.AWAITING_METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One process as last seen; `beat` in seconds of the monotonic clock."""
+
+    pid: int
+    step: int
+    phase: Phase
+    beat: float
+
+
+class Progress:
+    """The file of all ranks, mapped; `create` it once, then `Progress(path)` in every process."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("r+b") as file:
+            self._pages = mmap.mmap(file.fileno(), 0)
+        self._words = memoryview(self._pages).cast("q")
+
+    @staticmethod
+    def create(path: Path, ranks: int) -> Progress:
+        path.write_bytes(bytes(RECORD * ranks))
+        return Progress(path)
+
+    def of(self, rank: int) -> Standing:
+        pid, step, phase, beat = self._words[rank * WORDS : rank * WORDS + 4]
+        return Standing(pid, step, Phase(phase), beat / 1e9)
+
+    def mark(self, rank: int) -> Mark:
+        """The record of this process, to be written by it alone."""
+        return Mark(self._words[rank * WORDS : (rank + 1) * WORDS])
+
+
+class Mark:
+    """The record of one process; single aligned words, so no reader sees half a value."""
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self.words = words
+
+    def begin(self, pid: int, phase: Phase) -> None:
+        self.words[PID] = pid
+        self.phase(phase)
+        self.beat()
+
+    def step(self, step: int) -> None:
+        self.words[STEP] = step
+
+    def phase(self, phase: int) -> None:
+        self.words[PHASE] = phase
+
+    def beat(self) -> None:
+        self.words[BEAT] = time.monotonic_ns()
+
+    @property
+    def current_step(self) -> int:
+        return self.words[STEP]

@@ -1,0 +1,88 @@
+"""One process of a run: `python -P -m runtime.rank JOB`.
+
+What can fail is imported and done under one roof, so that every end is told to the supervisor, and
+the process leaves by `os._exit`: an interpreter that shuts down in its own way would wait in MPI
+for processes that will never come.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+
+from runtime import faults, remains
+from runtime import job as jobs
+from runtime.channel import Line, Message
+from runtime.environment import EnvironmentFailure
+from runtime.job import Job
+from runtime.progress import Mark, Phase, Progress
+
+
+def main() -> None:
+    rank = int(os.environ.get(remains.RANK_VARIABLE, "0"))
+    job = jobs.read(sys.argv[1])
+    mark = Progress(job.progress).mark(rank)
+    mark.begin(os.getpid(), Phase.STARTING)
+    # The supervisor answers Ctrl-C for all.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = Line(rank, mark.beat, _orphaned)
+    with job.log(rank).open("w") as log:
+        faulthandler.enable(log)
+        end = _outcome(job, rank, mark, line)
+        line.send(end)
+    os._exit(0 if end["event"] == "bye" else 1)
+
+
+def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:
+    """Run, and say how it ended."""
+    from runtime.chief import Diverged
+
+    failure: Message = {"event": "failure"}
+    try:
+        _run(job, rank, mark, line)
+    except SystemExit as end:
+        return failure | {"cause": f"exited with code {end.code}"}
+    except EnvironmentFailure as error:
+        return failure | {"kind": "environment", "cause": error.message, "help": error.help}
+    except Diverged as error:
+        return failure | {"kind": "diverged", "cause": str(error)}
+    except BaseException as error:
+        cause = "".join(traceback.format_exception_only(error)).strip()
+        return failure | {"cause": cause, "traceback": traceback.format_exc()}
+    return {"event": "bye"}
+
+
+def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
+    fault = faults.asked_for(rank)
+    fault.strike("start")
+    mark.phase(Phase.CONNECTING)
+    from runtime import world
+
+    world.connect(job.processes)
+    _tell_files(line, ready=False)
+    fault.strike("connected")
+    mark.phase(Phase.LOADING)
+    from runtime import assembly
+
+    session, first = assembly.assemble(job, rank, mark, line)
+    _tell_files(line, ready=True)
+    session.run(first, fault)
+    world.leave()
+
+
+def _tell_files(line: Line, ready: bool) -> None:
+    """Files of shared memory outlive a process that is killed; the supervisor must know them."""
+    line.send({"event": "files", "files": remains.mapped_files("self"), "ready": ready})
+
+
+def _orphaned() -> None:
+    """The supervisor is gone: nobody else would remove what this run has left."""
+    remains.remove_files(remains.mapped_files("self"))
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What a run may leave behind: processes and files of shared memory.
+
+Only what was seen to be this run's own is ever touched: processes descended from the launcher, and
+files that such a process maps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+RANK_VARIABLE = "PMI_RANK"
+SHARED_MEMORY = "/dev/shm/"
+DELETED = " (deleted)"
+PATIENCE_SECONDS = 2.0
+
+
+def mapped_files(pid: int | str) -> list[str]:
+    """Files of shared memory a process maps that still have a name."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    names = (line.split(maxsplit=5)[5] for line in lines if SHARED_MEMORY in line)
+    return list(dict.fromkeys(n for n in names if not n.endswith(DELETED)))
+
+
+def remove_files(names: list[str]) -> None:
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def descendants(root: int) -> list[int]:
+    """Process ids of the children of a process, of theirs, and so on; parents first."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _processes():
+        children.setdefault(parent, []).append(pid)
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found[1:]
+
+
+def rank_of(pid: int) -> int | None:
+    """The rank a process was started as, from its environment."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    prefix = f"{RANK_VARIABLE}=".encode()
+    return next((int(v[len(prefix) :]) for v in variables if v.startswith(prefix)), None)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is suspended by a signal."""
+    return _state(pid) in ("T", "t")
+
+
+class Belongings:
+    """The processes and files of one run, as far as they have been seen; `root` is the launcher."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._handles: dict[int, int] = {}
+        self.ranks: dict[int, int] = {}
+        self.files: list[str] = []
+        self._open(root)
+
+    def add(self, pid: int, rank: int) -> None:
+        self.ranks[pid] = rank
+        self._open(pid)
+
+    def look(self) -> None:
+        """Take in what has started and what it maps; for the time before processes tell."""
+        for pid in descendants(self._root):
+            if pid not in self._handles:
+                self._open(pid)
+            if pid not in self.ranks and (rank := rank_of(pid)) is not None:
+                self.ranks[pid] = rank
+        for pid in self.ranks:
+            self.files += [name for name in mapped_files(pid) if name not in self.files]
+
+    def remove(self) -> None:
+        """End every process and remove every file."""
+        self.look()
+        kill(self._handles)
+        remove_files(self.files)
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()
+
+    def _open(self, pid: int) -> None:
+        if pid in self._handles:
+            return
+        with contextlib.suppress(OSError):
+            self._handles[pid] = os.pidfd_open(pid)
+
+
+def kill(handles: dict[int, int]) -> None:
+    """Kill processes known by a descriptor of their own, so that no reused id is ever hit."""
+    for handle in handles.values():
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    _wait(lambda: not any(map(_runs, handles)))
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    stop = time.monotonic() + PATIENCE_SECONDS
+    while not done() and time.monotonic() < stop:
+        time.sleep(0.005)
+
+
+def _runs(pid: int) -> bool:
+    return _state(pid) not in ("", "Z", "X")
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Process id and parent of every process."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and (fields := _fields(int(name))):
+            yield int(name), int(fields[1])
+
+
+def _state(pid: int) -> str:
+    fields = _fields(pid)
+    return fields[0] if fields else ""
+
+
+def _fields(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the state on; the name before them may hold anything."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()

@@ -1,0 +1,148 @@
+"""Events of a run -> what the user sees and what stays in metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from runtime.channel import Message
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SECONDS_BETWEEN_LINES = 2.0
+
+
+class Reporter:
+    """Takes every event: a JSON line in the file, and one of three forms on stdout."""
+
+    def __init__(self, metrics: Path, as_json: bool, net: str, steps: int) -> None:
+        self._file: TextIO = metrics.open("a", encoding="utf-8")
+        self._view = _view(as_json, net, steps)
+
+    def event(self, message: Message) -> None:
+        line = json.dumps(message)
+        self._file.write(line + "\n")
+        self._file.flush()
+        self._view.event(message, line)
+
+    def close(self) -> None:
+        self._file.close()
+        self._view.close()
+
+
+class JsonView:
+    """The lines themselves, for scripts."""
+
+    def event(self, message: Message, line: str) -> None:
+        print(line, flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class PlainView:
+    """One line an event, for logs; step lines not oftener than every few seconds."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._held: Message | None = None
+
+    def event(self, message: Message, line: str) -> None:
+        if message["event"] == "step" and time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+            self._held = message
+            return
+        self._last = time.monotonic() if message["event"] == "step" else self._last
+        if self._held is not None and message["event"] != "step":
+            self._print(self._held)
+        self._held = None
+        self._print(message)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _print(self, message: Message) -> None:
+        print(sentence(message), flush=True)
+
+
+class TerminalView:
+    """One live line with a bar; what stays on the screen is printed above it."""
+
+    def __init__(self, net: str, steps: int) -> None:
+        self._net, self._steps = net, steps
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+
+    def event(self, message: Message, line: str) -> None:
+        live, task = self._started()
+        if message["event"] == "step":
+            live.update(task, completed=_number(message["step"]), values=_values(message))
+        elif message["event"] == "end":
+            self.close()
+            print(sentence(message))
+        else:
+            live.console.print(sentence(message), markup=False, highlight=False)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _started(self) -> tuple[Progress, TaskID]:
+        # A slow import that runs without a terminal should not pay for.
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        if self._live is None or self._task is None:
+            columns = ("{task.description}", BarColumn(), MofNCompleteColumn())
+            self._live = Progress(*columns, TextColumn("{task.fields[values]}", markup=False))
+            self._task = self._live.add_task(self._net, total=self._steps, values="")
+            self._live.start()
+        return self._live, self._task
+
+
+View = JsonView | PlainView | TerminalView
+
+
+def _view(as_json: bool, net: str, steps: int) -> View:
+    if as_json:
+        return JsonView()
+    return TerminalView(net, steps) if sys.stdout.isatty() else PlainView()
+
+
+def sentence(message: Message) -> str:
+    """An event as a line for people."""
+    match message["event"]:
+        case "start":
+            return (
+                f"{message['net']}: {message['processes']} processes, {message['workers']} workers,"
+                f" {message['servers']} servers ({message['framework']}); {message['run_dir']}"
+            )
+        case "step":
+            return f"step {message['step']}  {_values(message)}"
+        case "test":
+            return f"test at step {message['step']}  {_values(message)}"
+        case "checkpoint":
+            return f"checkpoint at step {message['step']}  {message['path']}"
+        case "warning":
+            return f"warning at step {message['step']}: {message['text']}"
+        case "end":
+            return f"{message['status']}: {message['steps']} steps in {message['seconds']} s"
+    return json.dumps(message)
+
+
+def _values(message: Message) -> str:
+    metrics = message["metrics"]
+    assert isinstance(metrics, dict), "metrics are an object"
+    parts = [f"loss {_number(message['loss']):.5g}"]
+    parts += [f"{name} {value:.4g}" for name, value in metrics.items()]
+    if "examples_per_second" in message:
+        parts.append(f"{_number(message['examples_per_second']):,.0f} examples/s")
+    return "  ".join(parts)
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, int | float), "an event's number"
+    return value

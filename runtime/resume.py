@@ -1,0 +1,69 @@
+"""The checkpoint a run resumes: the newest that is sound and of this net."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from runtime import checkpoint
+from runtime.checkpoint import Damaged, Manifest
+from runtime.job import Job
+from singac.diagnostics import Diagnostic, Exit, Failed, show
+from singac.plan.encode import from_json
+from singac.plan.plan import Plan
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def choose(job: Job) -> Job:
+    """The job resuming one proved checkpoint; a damaged one is named and the one before tried.
+
+    Raises Failed when none is sound, or when the newest sound one is of another net.
+    """
+    assert job.resume is not None, "only a job that resumes has a choice"
+    path = Path(job.resume)
+    for candidate in checkpoint.candidates(path):
+        try:
+            manifest = checkpoint.verify(candidate)
+        except Damaged as damaged:
+            _warn(candidate, damaged)
+            continue
+        _check_net(candidate, manifest, from_json(Path(job.plan).read_text(encoding="utf-8")))
+        return dataclasses.replace(job, resume=str(candidate.resolve()))
+    raise Failed([_damaged("SG0921", "no sound checkpoint to resume from", path)])
+
+
+def _warn(path: Path, damaged: Damaged) -> None:
+    warning = Diagnostic(
+        "SG0920",
+        f"this checkpoint is damaged and is passed over: {damaged}",
+        file=str(path),
+        severity="warning",
+    )
+    print(show([warning]), file=sys.stderr)
+
+
+def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
+    """Names and shapes must be those of the plan; the rest (processes, partition) may differ."""
+    own = {p.name: p.shape for p in plan.params}
+    wanted = own | {
+        f"{state}/{name}": shape for state, _ in plan.update.states for name, shape in own.items()
+    }
+    held = {t.name: t.shape for t in manifest.tensors}
+    for name in [*wanted, *held]:
+        if wanted.get(name) != held.get(name):
+            message = f"this checkpoint is of another net: {_difference(name, wanted, held)}"
+            raise Failed([_damaged("SG0922", message, path)])
+
+
+def _difference(name: str, wanted: Shapes, held: Shapes) -> str:
+    if name not in held:
+        return f"it has no {name}"
+    if name not in wanted:
+        return f"the net has no {name}"
+    return f"{name} is {list(held[name])} there and {list(wanted[name])} in the net"
+
+
+def _damaged(code: str, message: str, path: Path) -> Diagnostic:
+    return Diagnostic(code, message, file=str(path), exit=Exit.DAMAGED)

@@ -1,0 +1,143 @@
+"""The stub within a node: one MPI-3 shared window that all processes map.
+
+    | counters | metrics: slots x workers | params | states | gradients: one space a worker |
+
+Nothing is copied: a push, a published slice or a metric is a counter that goes up by one.
+A counter that N arrivals a step complete has reached N * t when t steps are complete.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from runtime import counters, patience
+from runtime.counters import Counters
+from runtime.environment import EnvironmentFailure
+from runtime.stub import SLOTS, Doubles, Floats, Gathered
+from singac.plan.plan import Plan, Process
+
+ALIGNMENT = 64
+FLOAT, DOUBLE = 4, 8
+SHARED_MEMORY = "/dev/shm"
+Bytes = NDArray[np.uint8]
+
+
+class SharedStub:
+    """Exchanges through the window of the node; see `Stub`."""
+
+    def __init__(self, plan: Plan, process: Process, node: MPI.Comm) -> None:
+        self._workers, self._processes = plan.topology.workers, len(plan.processes)
+        self._metrics = len(plan.metrics)
+        self._slices_of = [sum(s.param == p for s in plan.slices) for p in range(len(plan.params))]
+        self._param_of = [s.param for s in plan.slices]
+        self._starts = [s.start * FLOAT for s in plan.slices]
+        self._worker, self._node = process.worker, node
+        self._counters = Counters(self._processes)
+        self._allocate(plan)
+
+    # Memory
+
+    def _allocate(self, plan: Plan) -> None:
+        params, floats = len(plan.params), plan.param_floats
+        states = len(plan.update.states)
+        counts = (2 * params + SLOTS + 1) * counters.BYTES
+        board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
+        spaces = (1 + states + self._workers) * floats * FLOAT
+        memory = self._window(counts + board + spaces)
+        base = memory.ctypes.data
+        self._pushed = [base + p * counters.BYTES for p in range(params)]
+        self._updated = [base + (params + p) * counters.BYTES for p in range(params)]
+        self._given = [base + (2 * params + k) * counters.BYTES for k in range(SLOTS)]
+        self._ended = base + (2 * params + SLOTS) * counters.BYTES
+        board_shape = (SLOTS, self._workers, self._metrics)
+        doubles = memory[counts : counts + board].view(np.float64)
+        self._board: Doubles = doubles[: int(np.prod(board_shape))].reshape(board_shape)
+        rows = memory[counts + board :].view(np.float32).reshape(-1, floats)
+        self.params: Floats = rows[0]
+        self.states: Floats = rows[1 : 1 + states]
+        slots = rows[1 + states :]
+        self.gradients: Floats = slots[self._worker] if self._worker is not None else slots[0, :0]
+        self._first_gradient = slots.ctypes.data
+        self._gradient_stride = floats * FLOAT
+
+    def _window(self, size: int) -> Bytes:
+        first = self._node.Get_rank() == 0
+        if first:
+            _check_room(size)
+        room = size + ALIGNMENT if first else 0
+        self._held = MPI.Win.Allocate_shared(room, 1, comm=self._node)
+        buffer, _ = self._held.Shared_query(0)
+        memory = np.frombuffer(buffer.cast("B"), np.uint8)
+        skip = -memory.ctypes.data % ALIGNMENT
+        window: Bytes = memory[skip : skip + size]
+        return window
+
+    def owns_memory_of_node(self) -> bool:
+        return self._node.Get_rank() == 0
+
+    def ready(self, step: int) -> None:
+        if self.owns_memory_of_node():
+            self._set_counters(step)
+        patience.until(self._node.Ibarrier().Test, self._processes)
+
+    def _set_counters(self, step: int) -> None:
+        for pushed, updated, slices in zip(
+            self._pushed, self._updated, self._slices_of, strict=True
+        ):
+            self._counters.set(pushed, self._workers * step)
+            self._counters.set(updated, slices * step)
+
+    # Exchanges
+
+    def pull(self, param: int, step: int) -> None:
+        self._counters.wait(self._updated[param], self._slices_of[param] * step)
+
+    def push(self, param: int, step: int) -> None:
+        self._counters.arrive(self._pushed[param], self._workers)
+
+    def collect(self, index: int, step: int) -> Gathered:
+        self._counters.wait(self._pushed[self._param_of[index]], self._workers * (step + 1))
+        return Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
+
+    def publish(self, index: int, step: int) -> None:
+        param = self._param_of[index]
+        self._counters.arrive(self._updated[param], self._slices_of[param])
+
+    def post(self, slot: int, round_: int, sums: Doubles) -> None:
+        self._board[slot, self._worker] = sums
+        self._counters.arrive(self._given[slot], self._workers)
+
+    def posted(self, slot: int, round_: int) -> bool:
+        return self._counters.reached(self._given[slot], self._workers * (round_ + 1))
+
+    def sums(self, slot: int, round_: int) -> Doubles:
+        self._counters.wait(self._given[slot], self._workers * (round_ + 1))
+        total: Doubles = self._board[slot, 0].copy()
+        for worker in range(1, self._workers):
+            total += self._board[slot, worker]
+        return total
+
+    def gather_states(self) -> None:
+        """They lie in the window already."""
+
+    def finish(self) -> None:
+        self._counters.arrive(self._ended, self._processes)
+        self._counters.wait(self._ended, self._processes)
+        self._held.Free()
+
+
+def _check_room(size: int) -> None:
+    """Shared memory that is promised and not there kills a process at its first touch."""
+    if not os.path.isdir(SHARED_MEMORY):
+        return
+    room = os.statvfs(SHARED_MEMORY)
+    free = room.f_bavail * room.f_frsize
+    if free < size:
+        raise EnvironmentFailure(
+            f"{SHARED_MEMORY} has {free >> 20} MiB free and this run needs {-(-size >> 20)} MiB",
+            f"mount a larger {SHARED_MEMORY} (docker run --shm-size)",
+        )

@@ -1,0 +1,124 @@
+"""Params and states in memory <-> a checkpoint on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from runtime import checkpoint, packing
+from runtime.checkpoint import PARAMS, STATES, Manifest, Tensor
+from runtime.initialise import initial
+from runtime.packing import Floats
+from singac.plan.plan import Param, Plan
+
+Named = dict[str, Floats]
+
+
+def fill(plan: Plan, params: Floats, states: Floats, resumed: Path | None) -> int:
+    """Fill the param space and the states; gives the step to go on from.
+
+    Raises checkpoint.Damaged.
+    """
+    for row, (_, value) in zip(states, plan.update.states, strict=True):
+        row[:] = value
+    if resumed is None:
+        for param in plan.params:
+            packing.pack(param, initial(param, plan.training.seed), part(param, params))
+        return 0
+    return _load(plan, params, states, resumed)
+
+
+def first_step(resumed: Path | None) -> int:
+    """The step to go on from, for a process whose memory another one fills."""
+    return checkpoint.read_manifest(resumed).step if resumed else 0
+
+
+def part(param: Param, space: Floats) -> Floats:
+    """A param's floats in a space laid out as the param space."""
+    return space[param.start : param.start + param.floats]
+
+
+def _load(plan: Plan, params: Floats, states: Floats, folder: Path) -> int:
+    manifest = checkpoint.read_manifest(folder)
+    places = dict(_places(plan, params, states))
+    for tensor, data in checkpoint.tensors(folder, manifest):
+        param, floats = places[tensor.name]
+        packing.pack(param, np.frombuffer(data, "<f4"), floats)
+    return manifest.step
+
+
+def _places(
+    plan: Plan, params: Floats, states: Floats
+) -> Iterator[tuple[str, tuple[Param, Floats]]]:
+    """Name in a checkpoint, param and place in memory of every tensor."""
+    for param in plan.params:
+        yield param.name, (param, part(param, params))
+    for row, (state, _) in zip(states, plan.update.states, strict=True):
+        for param in plan.params:
+            yield f"{state}/{param.name}", (param, part(param, row))
+
+
+def save(plan: Plan, params: Floats, states: Floats, step: int, folder: Path) -> Path:
+    """Write a checkpoint and give its path; on an error nothing of it remains. Raises OSError."""
+    final = folder / checkpoint.folder_name(step)
+    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        tensors = _write_tensors(plan, params, states, temporary)
+        training = plan.training
+        manifest = Manifest(
+            plan.net, step, training.seed, step * training.batch, plan.digest, tensors
+        )
+        checkpoint.write_manifest(temporary, manifest)
+        _commit(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return final
+
+
+def _write_tensors(plan: Plan, params: Floats, states: Floats, folder: Path) -> tuple[Tensor, ...]:
+    named = {
+        name: packing.unpack(param, floats)
+        for name, (param, floats) in _places(plan, params, states)
+    }
+    own = {p.name for p in plan.params}
+    files = {PARAMS: {n: t for n, t in named.items() if n in own}}
+    files[STATES] = {n: t for n, t in named.items() if n not in own}
+    return tuple(
+        tensor for file, tensors in files.items() if tensors
+        for tensor in _write_file(folder, file, tensors)
+    )  # fmt: skip
+
+
+def _write_file(folder: Path, file: str, tensors: Named) -> list[Tensor]:
+    safetensors.numpy.save_file(tensors, folder / file)
+    return [
+        Tensor(name, tensor.shape, file, hashlib.sha256(tensor.tobytes()).hexdigest())
+        for name, tensor in tensors.items()
+    ]
+
+
+def _commit(temporary: Path, final: Path) -> None:
+    """Everything reaches the disk, then one rename, then the rename reaches it too."""
+    for path in sorted(temporary.iterdir()):
+        _to_disk(path)
+    _to_disk(temporary)
+    if final.exists():
+        checkpoint.discard(final)
+    os.replace(temporary, final)
+    _to_disk(final.parent)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,89 @@
+"""A process's stub: what its worker and its server ask of the other processes.
+
+In step t a worker pulls every param with t updates and pushes its gradient; the server of a slice
+sums what was pushed, updates and publishes update t + 1:
+
+    worker     pull(p, t) .. forward, backward .. push(p, t)
+    server                                        gradients(s, t) .. update .. publish(s, t)
+
+Nobody reads a param between its last push and the next pull, so servers update in place.
+There are two stubs: `shared` within a node, `messages` between nodes. Both give the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+TRANSPORT_VARIABLE = "SINGAC_TRANSPORT"
+# Metrics of step t go to slot t % RING. No worker is more than one step ahead of another and the
+# chief reads at most one step late, so four slots are enough. Tests have a slot of their own.
+RING = 4
+TEST_SLOT = RING
+SLOTS = RING + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Gradients of a slice, one a worker in worker order: address of the first, and the stride."""
+
+    address: int
+    stride: int
+
+
+class Stub(Protocol):
+    """Memory of a process and its exchanges.
+
+    `params` is the param space, `gradients` this worker's slot of the same layout (empty without
+    a worker), `states` one row a state of the updater. Rows and slices this process neither reads
+    nor serves may hold anything.
+    """
+
+    params: Floats
+    gradients: Floats
+    states: Floats
+
+    def pull(self, param: int, step: int) -> None:
+        """Wait until all slices of the param have had `step` updates."""
+
+    def push(self, param: int, step: int) -> None:
+        """Hand this worker's gradient of the param to the servers of its slices."""
+
+    def collect(self, index: int, step: int) -> Gathered:
+        """Wait for all workers' gradients of slice `index`."""
+
+    def publish(self, index: int, step: int) -> None:
+        """Slice `index` has had update `step` + 1."""
+
+    def post(self, slot: int, round_: int, sums: Doubles) -> None:
+        """Give this worker's sums to the chief; `round_` counts the uses of the slot from 0."""
+
+    def posted(self, slot: int, round_: int) -> bool:
+        """Whether all workers have given their sums (asked by the chief alone)."""
+
+    def sums(self, slot: int, round_: int) -> Doubles:
+        """Wait for all workers' sums; the total in worker order (asked by the chief alone)."""
+
+    def gather_states(self) -> None:
+        """Bring all states to the chief, which must have pulled all params and pushed none."""
+
+    def owns_memory_of_node(self) -> bool:
+        """Whether this process fills params and states that others see."""
+
+    def ready(self, step: int) -> None:
+        """Wait until the memory of all processes is filled; `step` updates have been done."""
+
+    def finish(self) -> None:
+        """Wait until every process has come here, then free what the others used."""
+
+
+def prefers_messages() -> bool:
+    """Whether the environment asks for messages where memory could be shared."""
+    return os.environ.get(TRANSPORT_VARIABLE) == "messages"

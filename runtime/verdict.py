@@ -1,0 +1,98 @@
+"""How a run ended: the first thing that went wrong, and how it is told."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from singac.diagnostics import Diagnostic, Exit
+from singac.plan.plan import Plan
+
+LOG_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a run; `traceback` goes above the diagnostic."""
+
+    status: str
+    exit: Exit
+    diagnostic: Diagnostic | None = None
+    traceback: str = ""
+
+
+DONE = Verdict("ok", Exit.DONE)
+TERMINATED = Verdict("terminated", Exit.TERMINATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What the launcher says of the first process that ended badly."""
+
+    pid: int
+    code: int
+    by_signal: bool
+
+    @property
+    def cause(self) -> str:
+        if not self.by_signal:
+            return f"exited with code {self.code}"
+        if self.code == signal.SIGSEGV:
+            return "segmentation fault"
+        return f"killed by {signal.Signals(self.code).name}"
+
+
+def read_banner(text: str) -> Banner | None:
+    """The launcher's closing words, if it has any."""
+    pid = re.search(r"PID (\d+) RUNNING AT", text)
+    code = re.search(r"EXIT CODE: (\d+)", text)
+    if not pid or not code:
+        return None
+    by_signal = re.search(r"EXIT STRING: .*\(signal (\d+)\)", text)
+    number = int(by_signal[1]) if by_signal else int(code[1])
+    return Banner(int(pid[1]), number, by_signal is not None)
+
+
+def role(plan: Plan, rank: int) -> str:
+    """`process 3 (worker 2, server 1)`."""
+    process = plan.processes[rank]
+    roles = {"worker": process.worker, "server": process.server}
+    names = [f"{name} {number}" for name, number in roles.items() if number is not None]
+    return f"process {rank} ({', '.join(names)})"
+
+
+def failed(who: str, step: int, cause: str, traceback: str = "") -> Verdict:
+    return Verdict(
+        "failed",
+        Exit.FAILED,
+        Diagnostic("SG0910", f"{who} failed at step {step}: {cause}"),
+        traceback,
+    )
+
+
+def diverged(who: str, cause: str) -> Verdict:
+    help = "lower the learning rate, or clip the gradient"
+    return Verdict(
+        "failed", Exit.FAILED, Diagnostic("SG0912", f"{cause}, seen by {who}", help=help)
+    )
+
+
+def stalled(who: str, step: int, doing: str, seconds: float) -> Verdict:
+    message = f"{who} has stalled at step {step}: {doing}, no sign of life for {seconds:.0f} s"
+    return Verdict("stalled", Exit.STALLED, Diagnostic("SG0911", message, exit=Exit.STALLED))
+
+
+def environment(message: str, help: str | None, traceback: str = "") -> Verdict:
+    diagnostic = Diagnostic("SG0900", message, help=help, exit=Exit.ENVIRONMENT)
+    return Verdict("failed", Exit.ENVIRONMENT, diagnostic, traceback)
+
+
+def tail(path: Path) -> str:
+    """The last lines of a log, or nothing."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-LOG_LINES:])

@@ -1,0 +1,55 @@
+"""Notices processes that no longer live or no longer move.
+
+A process that computes for minutes still beats, from a thread of its own. One that is suspended
+does not; and if all wait for each other, all beat and nobody moves.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from runtime.progress import WAITING, Phase, Progress, Standing
+from singac.plan.plan import Plan
+
+STALL_VARIABLE = "SINGAC_STALL_SECONDS"
+STALL_SECONDS = 10.0
+START_SECONDS = 60.0
+LONGEST_PAUSE = 2.0
+
+
+class Watchdog:
+    """Looks at the progress file; `limit` is how many seconds of silence are a stall."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        self._ranks = range(len(plan.processes))
+        self._progress = progress
+        self.limit = float(os.environ.get(STALL_VARIABLE, STALL_SECONDS))
+        self._seen = self._since = self._moved = time.monotonic()
+        self._steps: list[int] = []
+
+    def silent_rank(self, finished: set[int]) -> int | None:
+        """The process to blame when there is a stall."""
+        now = time.monotonic()
+        if now - self._seen > LONGEST_PAUSE:
+            # The whole machine slept, or the supervisor was suspended with the rest.
+            self._since = self._moved = now
+        self._seen = now
+        standings = {r: self._progress.of(r) for r in self._ranks if r not in finished}
+        for rank, standing in standings.items():
+            if now - max(standing.beat, self._since) > self._patience(standing):
+                return rank
+        return self._deadlocked(standings, now)
+
+    def _patience(self, standing: Standing) -> float:
+        return START_SECONDS if standing.phase is Phase.ABSENT else self.limit
+
+    def _deadlocked(self, standings: dict[int, Standing], now: float) -> int | None:
+        """The process that is furthest behind when all have waited long without a step."""
+        steps = [s.step for s in standings.values()]
+        waiting = all(s.phase in WAITING for s in standings.values())
+        if steps != self._steps or not waiting:
+            self._steps, self._moved = steps, now
+        if not standings or now - self._moved <= self.limit:
+            return None
+        return min(standings, key=lambda r: standings[r].step)

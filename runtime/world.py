@@ -1,0 +1,39 @@
+"""MPI as this project uses it: initialised once, in the open, with the size that was asked for."""
+
+from __future__ import annotations
+
+import mpi4py
+
+from runtime.environment import EnvironmentFailure
+
+mpi4py.rc.initialize = False
+mpi4py.rc.finalize = False
+mpi4py.rc.threads = False
+
+
+def connect(processes: int) -> None:
+    """Initialise MPI; raises EnvironmentFailure when it is not there or not what started us."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise EnvironmentFailure(
+            f"MPI cannot be loaded: {_first_line(error)}", "pip install mpich"
+        ) from error
+    MPI.Init()
+    size = MPI.COMM_WORLD.Get_size()
+    if size != processes:
+        raise EnvironmentFailure(
+            f"{processes} processes were started and MPI sees {size}",
+            "the launcher and the MPI library differ: install mpich into this environment alone",
+        )
+
+
+def leave() -> None:
+    """Finalise MPI."""
+    from mpi4py import MPI
+
+    MPI.Finalize()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
