@@ -44,7 +44,8 @@ STATISTICS: list[tuple[str, Settings, float, float, float]] = [
 def test_statistics(kind: str, settings: Settings, mean: float, std: float, bound: float) -> None:
     assert list(settings) == [s.name for s in INITIALISERS[kind].settings]
     values = initial(param(kind, settings), seed=5)
-    assert (values.shape, values.dtype) == (SHAPE, np.float32)
+    assert values.shape == SHAPE
+    assert values.dtype == np.float32
     error = std / math.sqrt(values.size)  # of the mean; that of the deviation is smaller
     assert values.mean(dtype=np.float64) == pytest.approx(mean, abs=4 * error)
     assert values.std(dtype=np.float64) == pytest.approx(std, abs=4 * error)

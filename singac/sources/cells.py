@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,9 +126,11 @@ def split(line: str, separator: str) -> list[str]:
     """Cells of a line, without the space and quotes around them."""
     if separator == WHITE_SPACE:
         return line.split()
-    if '"' not in line:
-        return [c.strip() for c in line.split(separator)]
-    return [c.strip() for row in csv.reader([line], delimiter=separator) for c in row]
+    cells = line.split(separator)
+    if '"' in line:
+        with suppress(csv.Error):  # quotes without sense stay in their cells, and are told there
+            cells = next(csv.reader([line], delimiter=separator))
+    return [c.strip() for c in cells]
 
 
 def parse(block: Block, table: Table) -> NDArray[np.float64] | NDArray[np.int16]:
@@ -145,7 +148,7 @@ def parse(block: Block, table: Table) -> NDArray[np.float64] | NDArray[np.int16]
         read = np.loadtxt(lines, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
     except ValueError as error:
         raise first_fault(block, table, str(error)) from None
-    if read.shape[1] != table.columns or not bool((np.abs(read) <= _LARGEST).all()):
+    if read.shape != (len(lines), table.columns) or not bool((np.abs(read) <= _LARGEST).all()):
         raise first_fault(block, table, "the numbers could not be read")
     return read
 

@@ -122,7 +122,7 @@ def test_a_field_without_a_view_is_not_read(examples: Callable[..., Examples]) -
 @pytest.mark.parametrize("type", [np.uint8, np.float32])
 @pytest.mark.parametrize("field", [(1.0, 0.0, 1.0), (1 / 255, 0.0, 1.0), (0.5, 3.0, 7.0)])
 def test_values_are_scaled(tmp_path: Path, type: type, field: tuple[float, float, float]) -> None:
-    raw = np.arange(12, dtype=type).reshape(3, 4)
+    raw: NDArray[np.number] = np.arange(12, dtype=type).reshape(3, 4)
     np.save(tmp_path / "train.x.npy", raw)
     scale, mean, std = field
     data = Data("d", (Field("x", (2, 2), scale, mean, std),), 3, 0, shuffle=False)

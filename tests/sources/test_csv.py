@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import Block, packed
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singac.diagnostics import Exit, Failed
@@ -16,6 +16,7 @@ from singac.settings import SettingValue
 from singac.sources import cells
 from singac.sources.cells import Table, parse
 from singac.sources.prepare import read
+from singac.sources.probe import probe
 
 MakeBlock = Callable[..., Block]
 
@@ -272,3 +273,28 @@ def test_a_test_file_of_other_columns(block: MakeBlock, write: Write, tmp_path: 
     fault = block("csv", path="t.csv", test="u.csv").fault
     assert fault.code == "SG0228"
     assert fault.file == str(tmp_path / "u.csv")
+
+
+# Text that is nearly a table, so that faults lie deep in it.
+NEARLY = st.lists(st.sampled_from([*'0123456789,,,\n\n\n.-e" \r;\t', "nan", "é", "\x00"])).map(
+    lambda words: "".join(words).encode()
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=NEARLY | st.binary(), label=st.sampled_from(["first", "last", "none"]))
+def test_any_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, text: bytes, label: str
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.csv"
+    file.write_bytes(text)
+    data = Block(file.parent, "csv", {"path": "any.csv", "label": label})
+    facts = probe(data.request, data.report)
+    if facts is None:
+        assert data.report.found
+        with pytest.raises(Failed):
+            read(data.request)
+        return
+    train = read(data.request)["train"]
+    assert train["features"].shape == (facts.train, *facts.fields[0].shape)
+    assert np.isfinite(train["features"].astype(np.float64)).all()

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import Block, idx_bytes, packed
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from singac.diagnostics import Exit, Failed
 from singac.sources.prepare import read
@@ -208,3 +210,22 @@ def test_test_images_without_labels(folder: Path, block: MakeBlock) -> None:
 def test_images_by_a_name_without_convention(tmp_path: Path, block: MakeBlock) -> None:
     (tmp_path / "pictures").write_bytes(GOOD)
     assert "no labels can be found by this name" in block("idx", path="pictures").fault.message
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), pack=st.booleans())
+def test_changed_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, pack: bool
+) -> None:
+    """Any byte changed and any end cut off: what is read has as many examples as labels."""
+    folder = tmp_path_factory.getbasetemp()
+    changed = bytearray(packed(GOOD) if pack else GOOD)
+    changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    kept = changed[: data.draw(st.integers(0, len(changed)) | st.just(len(changed)))]
+    write(folder, TRAIN, bytes(kept), idx_bytes(LABELS))
+    request = Block(folder, "idx", {"path": "."}).request
+    try:
+        outcome: object = len(read(request)["train"]["image"])
+    except Failed as failed:
+        outcome = failed.exit
+    assert outcome is Exit.DAMAGED or outcome == len(LABELS)
