@@ -71,7 +71,7 @@ def blocks(path: str) -> Iterator[Block]:
     if empty:
         raise damaged("SG0224", "the file is empty", path)
     if rest.strip():
-        _check_utf8(rest, line, path)
+        _check_text(rest + b"\n", line, path)
         yield Block(rest, line)
 
 
@@ -117,9 +117,8 @@ def table_of(path: str, separator: str, first: Block) -> tuple[Table, Block]:
     position = 0
     for _ in range(number - first.line + 1):
         position = first.text.find(b"\n", position) + 1 or len(first.text)
-    return Table(path, separator, len(cells), tuple(cells)), Block(
-        first.text[position:], number + 1
-    )
+    body = Block(first.text[position:], number + 1)
+    return Table(path, separator, len(cells), tuple(cells)), body
 
 
 def split(line: str, separator: str) -> list[str]:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
 from singac.diagnostics import Diagnostic, Exit, Failed
@@ -99,6 +97,9 @@ def _state(path: str) -> tuple[str, int, int]:
 
 
 def _write(arrays: dict[str, dict[str, Array]], facts: Facts, folder: str) -> None:
+    import shutil
+    import tempfile
+
     import numpy as np
 
     cache = os.path.dirname(folder)
