@@ -249,6 +249,22 @@ def _leaves(expression: Expression, kind: type[Variable] | type[Scalar]) -> tupl
     return ()
 
 
+def evaluate(expression: Expression, numbers: Mapping[str, float]) -> float:
+    """The value of an expression without tensors, in double; NaN where it has none."""
+    match expression:
+        case Constant(value):
+            return value
+        case Scalar(name):
+            return numbers[name]
+        case Call(function, arguments):
+            values = [evaluate(a, numbers) for a in arguments]
+            try:
+                return float(FUNCTIONS[function].of(*values))
+            except (ArithmeticError, ValueError):
+                return math.nan
+    raise AssertionError(f"{show(expression)} is not the same for every element")
+
+
 def size(expression: Expression) -> int:
     """Number of calls, counting a shared part each time it stands."""
     if isinstance(expression, Call):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from singac.layers.expression import Expression
+from singac.layers.expression import Expression, evaluate
 from singac.layers.operations import Operation
 
 FORMAT_VERSION = "1.0"
@@ -24,6 +24,11 @@ LANES = 16  # floats of a vector of generated code; rows of buffers and panels a
 def padded(columns: int) -> int:
     """Columns rounded up to whole vectors."""
     return -(-columns // LANES) * LANES
+
+
+def metric_buffer(metric: str) -> str:
+    """Name of the buffer of a metric; no layer can be called so."""
+    return f"metric:{metric}"
 
 
 class Space(StrEnum):
@@ -191,19 +196,25 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The updater as expressions over `w`, `g` and its states, element by element.
+    """The updater as assigns over `w`, `g` and its states, done in order, element by element.
 
-    Scalars in the order of the native call's array: `rate` (times the param's lr_scale),
-    `weight_decay` (times its wd_scale), `step` (counted from 1), then any other. `g` is the summed
-    gradient; clipping and weight decay are already part of the expressions.
+    `g` starts as the summed gradient; clipping and weight decay are among the assigns. Targets that
+    are neither `w` nor a state are values of the moment. `states` have their initial values.
+    `scalars` name the numbers the assigns read, each an expression of `rate`, `weight_decay` and
+    `step` computed in double once a step: 1 - beta^step has few digits left in single precision.
     """
 
     name: str
     states: tuple[tuple[str, float], ...]
     assigns: tuple[tuple[str, Expression], ...]
-    scalars: tuple[str, ...]
+    scalars: tuple[tuple[str, Expression], ...]
     rate: Schedule
     weight_decay: float
+
+    def values(self, rate: float, weight_decay: float, step: int) -> tuple[float, ...]:
+        """Values of `scalars` in update number `step`, counted from 1; scales are the caller's."""
+        numbers = {"rate": rate, "weight_decay": weight_decay, "step": float(step)}
+        return tuple(evaluate(expression, numbers) for _, expression in self.scalars)
 
 
 # -- processes -------------------------------------------------------------------------------------

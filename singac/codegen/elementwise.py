@@ -1,0 +1,211 @@
+"""Expressions -> vector code: one vector of 16 consecutive elements of a row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from singac.codegen import vectormath
+from singac.codegen.ir import (
+    FLOAT_BYTES,
+    LANES,
+    ZERO,
+    fma,
+    i64,
+    lanes,
+    load,
+    longs,
+    loop,
+    offset,
+    store,
+    vector,
+)
+from singac.layers.expression import Call, Constant, Draw, Expression, Scalar, Variable
+from singac.layers.operations import Pointwise
+from singac.plan.plan import Buffer, Layout, Space
+
+ONE = vector(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the operations of a stretch share: where spaces begin, and the run-time numbers."""
+
+    builder: ir.IRBuilder
+    bases: Mapping[Space, ir.Value]
+    buffers: Mapping[str, Buffer]
+    step: ir.Value
+    seed: ir.Value
+    first_row: ir.Value
+    valid_rows: ir.Value
+
+    def start(self, name: str) -> ir.Value:
+        """Address of the first element of a buffer."""
+        buffer = self.buffers[name]
+        return offset(self.builder, self.bases[buffer.space], buffer.offset)
+
+    def place(self, name: str, row: ir.Value, column: ir.Value) -> ir.Value:
+        """Address of an element; a buffer of one row serves every row."""
+        buffer = self.buffers[name]
+        assert buffer.layout is Layout.ROWS, f"{name} lies in panels and is not read by element"
+        start = self.start(name)
+        if buffer.rows > 1:
+            start = offset(self.builder, start, row, buffer.stride * FLOAT_BYTES)
+        return offset(self.builder, start, column, FLOAT_BYTES)
+
+
+class Evaluator:
+    """Emits the value of expressions; a part that stands twice is computed once."""
+
+    def __init__(
+        self, builder: ir.IRBuilder, leaf: Callable[[Variable | Scalar | Draw], ir.Value]
+    ) -> None:
+        self._builder, self._leaf = builder, leaf
+        self._done: dict[Expression, ir.Value] = {}
+
+    def value(self, expression: Expression) -> ir.Value:
+        if expression not in self._done:
+            self._done[expression] = self._emit(expression)
+        return self._done[expression]
+
+    def forget(self, name: str) -> None:
+        """A tensor was assigned: what was computed from its old value no longer holds."""
+        kept = {e: v for e, v in self._done.items() if not _reads(e, name)}
+        self._done = kept
+
+    def _emit(self, expression: Expression) -> ir.Value:
+        match expression:
+            case Constant(number):
+                return vector(number)
+            case Call("add", (Call("mul", (a, b)), c)) | Call("add", (c, Call("mul", (a, b)))):
+                return fma(self._builder, self.value(a), self.value(b), self.value(c))
+            case Call(function, arguments):
+                return EMIT[function](self._builder, *(self.value(a) for a in arguments))
+            case Variable() | Scalar() | Draw():
+                return self._leaf(expression)
+
+
+def _reads(expression: Expression, name: str) -> bool:
+    if isinstance(expression, Call):
+        return any(_reads(a, name) for a in expression.arguments)
+    return expression == Variable(name)
+
+
+def _greater(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.fcmp_ordered(">", a, b), ONE, ZERO)
+
+
+def _max(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """The larger; a NaN in `a` stays, so that a broken activation is seen."""
+    return builder.select(builder.fcmp_ordered("<", a, b), b, a)
+
+
+def _min(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.fcmp_ordered(">", a, b), b, a)
+
+
+def _sign(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
+    return builder.fsub(_greater(builder, a, ZERO), _greater(builder, ZERO, a))
+
+
+# fmt: off
+EMIT: Mapping[str, Callable[..., ir.Value]] = {
+    "add":     lambda b, x, y: b.fadd(x, y),
+    "sub":     lambda b, x, y: b.fsub(x, y),
+    "mul":     lambda b, x, y: b.fmul(x, y),
+    "div":     lambda b, x, y: b.fdiv(x, y),
+    "neg":     lambda b, x: b.fneg(x),
+    "greater": _greater,
+    "max":     _max,
+    "min":     _min,
+    "abs":     vectormath.absolute,
+    "sign":    _sign,
+    "exp":     vectormath.exp,
+    "log":     vectormath.log,
+    "sqrt":    vectormath.sqrt,
+    "tanh":    vectormath.tanh,
+    "sigmoid": vectormath.sigmoid,
+    "erf":     vectormath.erf,
+    "pow":     vectormath.power,
+}
+# fmt: on
+
+
+def emit_pointwise(frame: Frame, operation: Pointwise) -> None:
+    """The assigns over every vector of every row."""
+    like = frame.buffers[operation.like]
+    builder = frame.builder
+    width = like.floats // like.rows
+    with (
+        loop(builder, i64(0), i64(like.rows)) as row,
+        loop(builder, i64(0), i64(width), LANES) as column,
+    ):
+        emit_assigns(frame, operation, row, column, {})
+
+
+def emit_assigns(
+    frame: Frame,
+    operation: Pointwise,
+    row: ir.Value,
+    column: ir.Value,
+    known: Mapping[str, ir.Value],
+) -> None:
+    """The assigns for the 16 elements from (row, column) on.
+
+    `known` has the values that are in registers already. Pads are stored as zeros. What has no
+    buffer is used by later assigns only and not stored.
+    """
+    like = frame.buffers[operation.like]
+    values = dict(known)
+    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, like, row, column, values))
+    for assign in operation.assigns:
+        value = without_pads(frame.builder, evaluator.value(assign.value), column, like.columns)
+        values[assign.out] = value
+        evaluator.forget(assign.out)
+        if assign.out in frame.buffers:
+            store(frame.builder, value, frame.place(assign.out, row, column))
+
+
+def value_at(
+    frame: Frame, expression: Expression, like: Buffer, row: ir.Value, column: ir.Value
+) -> ir.Value:
+    """The value of an expression for the 16 elements from (row, column) on, pads zero."""
+    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, like, row, column, {}))
+    return without_pads(frame.builder, evaluator.value(expression), column, like.columns)
+
+
+def without_pads(
+    builder: ir.IRBuilder, value: ir.Value, column: ir.Value, columns: int
+) -> ir.Value:
+    """The vector with zeros in the lanes that lie behind the last column."""
+    if columns % LANES == 0:
+        return value
+    return builder.select(inside(builder, column, columns), value, ZERO)
+
+
+def inside(builder: ir.IRBuilder, column: ir.Value, columns: int) -> ir.Value:
+    """Which of the 16 columns from `column` on are real."""
+    return builder.icmp_signed("<", lanes(builder, column), longs(columns))
+
+
+def _leaf(
+    frame: Frame,
+    leaf: Variable | Scalar | Draw,
+    like: Buffer,
+    row: ir.Value,
+    column: ir.Value,
+    values: Mapping[str, ir.Value],
+) -> ir.Value:
+    builder = frame.builder
+    match leaf:
+        case Variable(name):
+            known = values.get(name)
+            return load(builder, frame.place(name, row, column)) if known is None else known
+        case Draw(stream):
+            example = builder.add(frame.first_row, row)
+            element = builder.add(builder.mul(example, i64(like.columns)), column)
+            return vectormath.uniform(builder, frame.seed, stream, frame.step, element)
+        case Scalar(name):
+            raise AssertionError(f"the scalar {name} has no meaning in a layer")

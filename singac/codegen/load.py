@@ -1,0 +1,67 @@
+"""A plan's native functions, from the object cache; generated only where the cache has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from singac.codegen import native
+from singac.plan.encode import to_json
+from singac.plan.plan import Plan, Process, Run, Stretch, Update
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """What a process calls.
+
+    `stretches[k](arena, params, gradients, metrics, scalars)` runs stretch k of the plan;
+    `update(w, gradient, gradient_stride, workers, state, state_stride, floats, scalars)` updates
+    part of a slice. All arguments are addresses or integers, strides in bytes.
+    """
+
+    stretches: Mapping[int, Callable[..., int]]
+    update: Callable[..., int]
+
+
+def load(plan: Plan, process: Process) -> Native:
+    """The functions one process needs."""
+    stretches = {k: _stretch(plan.stretches[k]) for k in stretches_of(process)}
+    return Native(stretches, _update(plan.update))
+
+
+def stretches_of(process: Process) -> tuple[int, ...]:
+    """Numbers of the stretches a process runs, each once."""
+    programs = [process.train, process.test] if process.test else [process.train]
+    steps = [step for program in programs for step in program.steps]
+    return tuple(dict.fromkeys(s.stretch for s in steps if isinstance(s, Run)))
+
+
+def compile_all(plan: Plan, stretches: Iterable[int]) -> None:
+    """Fills the object cache, so that the processes of a node need only load."""
+    for k in stretches:
+        _stretch(plan.stretches[k])
+    _update(plan.update)
+
+
+def stretch_ir(stretch: Stretch) -> str:
+    """IR text of a stretch for this host."""
+    from singac.codegen import host, stretch as generator
+
+    return generator.build(stretch, host.current())
+
+
+def update_ir(update: Update) -> str:
+    """IR text of an updater for this host."""
+    from singac.codegen import host, update as generator
+
+    return generator.build(update, host.current())
+
+
+def _stretch(stretch: Stretch) -> Callable[..., int]:
+    library = native.load(to_json(stretch), ["stretch"], lambda: stretch_ir(stretch))
+    return library.function("stretch", 5)
+
+
+def _update(update: Update) -> Callable[..., int]:
+    key = to_json((update.states, update.assigns, update.scalars))
+    return native.load(key, ["update"], lambda: update_ir(update)).function("update", 8)

@@ -1,0 +1,186 @@
+"""Operations that look at whole rows: losses, hits, measures.
+
+Sums over a row are taken in lane order and added to the metric as a double, row after row, so a
+metric depends on nothing but the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir
+
+from singac.codegen import vectormath
+from singac.codegen.elementwise import Frame, inside, value_at, without_pads
+from singac.codegen.ir import (
+    FLOAT,
+    FLOAT_BYTES,
+    I32,
+    I64,
+    LANES,
+    ZERO,
+    call_intrinsic,
+    f32,
+    fold,
+    i32,
+    i64,
+    ints,
+    lanes,
+    load,
+    loop,
+    splat,
+    store,
+    vector,
+)
+from singac.layers.operations import Hits, Measure, SoftmaxLoss
+from singac.plan.plan import Buffer, metric_buffer
+
+DOUBLE = ir.DoubleType()
+LOWEST = vector(-3.4028234663852886e38)
+Body = Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
+
+
+def emit_measure(frame: Frame, operation: Measure) -> None:
+    """metric += sum over valid rows and columns of the value."""
+    like = frame.buffers[operation.like]
+    builder = frame.builder
+    with loop(builder, i64(0), frame.valid_rows) as row:
+
+        def body(column: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            value = value_at(frame, operation.value, like, row, column)
+            return [builder.fadd(sums[0], value)]
+
+        (total,) = _over_columns(frame, like, [ZERO], body)
+        _add_to_metric(frame, operation.metric, _sum(builder, total))
+
+
+def emit_softmax_loss(frame: Frame, operation: SoftmaxLoss) -> None:
+    """Per row: m = max s; e = exp(s - m); loss = log(sum e) - (s[label] - m); ds = e / sum e."""
+    scores = frame.buffers[operation.scores]
+    with loop(frame.builder, i64(0), i64(scores.rows)) as row:
+        peak = _row_max(frame, operation.scores, row)
+        total = _exponentials(frame, operation, row, peak)
+        label = _label(frame, operation.labels, row)
+        valid = frame.builder.icmp_signed("<", row, frame.valid_rows)
+        with frame.builder.if_then(valid):
+            _add_loss(frame, operation, row, label, peak, total)
+        if operation.gradient is not None:
+            _finish_gradient(frame, operation, row, label, total)
+
+
+def _row_max(frame: Frame, name: str, row: ir.Value) -> ir.Value:
+    buffer, builder = frame.buffers[name], frame.builder
+
+    def body(column: ir.Value, peaks: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        value = load(builder, frame.place(name, row, column))
+        value = builder.select(inside(builder, column, buffer.columns), value, LOWEST)
+        larger = builder.fcmp_ordered(">", value, peaks[0])
+        return [builder.select(larger, value, peaks[0])]
+
+    (peak,) = _over_columns(frame, buffer, [LOWEST], body)
+    return call_intrinsic(builder, "llvm.vector.reduce.fmax.v16f32", FLOAT, [peak])
+
+
+def _exponentials(frame: Frame, operation: SoftmaxLoss, row: ir.Value, peak: ir.Value) -> ir.Value:
+    """Sum of exp(s - peak); the terms are left in the gradient, if there is one."""
+    buffer, builder = frame.buffers[operation.scores], frame.builder
+    top = splat(builder, peak)
+
+    def body(column: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        score = load(builder, frame.place(operation.scores, row, column))
+        term = vectormath.exp(builder, builder.fsub(score, top))
+        term = without_pads(builder, term, column, buffer.columns)
+        if operation.gradient is not None:
+            store(builder, term, frame.place(operation.gradient, row, column))
+        return [builder.fadd(sums[0], term)]
+
+    (total,) = _over_columns(frame, buffer, [ZERO], body)
+    return _sum(builder, total)
+
+
+def _add_loss(
+    frame: Frame,
+    operation: SoftmaxLoss,
+    row: ir.Value,
+    label: ir.Value,
+    peak: ir.Value,
+    total: ir.Value,
+) -> None:
+    builder = frame.builder
+    score = builder.load(frame.place(operation.scores, row, label), align=FLOAT_BYTES, typ=FLOAT)
+    log = builder.extract_element(vectormath.log(builder, splat(builder, total)), i32(0))
+    loss = builder.fsub(log, builder.fsub(score, peak))
+    _add_to_metric(frame, operation.metric, loss)
+
+
+def _finish_gradient(
+    frame: Frame, operation: SoftmaxLoss, row: ir.Value, label: ir.Value, total: ir.Value
+) -> None:
+    """(e / sum e - onehot) * scale."""
+    gradient = operation.gradient
+    assert gradient is not None, "only called where there is a gradient"
+    builder, buffer = frame.builder, frame.buffers[gradient]
+    factor = splat(builder, builder.fdiv(f32(operation.scale), total))
+    with loop(builder, i64(0), i64(buffer.stride), LANES) as column:
+        place = frame.place(gradient, row, column)
+        store(builder, builder.fmul(load(builder, place), factor), place)
+    place = frame.place(gradient, row, label)
+    value = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
+    builder.store(builder.fsub(value, f32(operation.scale)), place, align=FLOAT_BYTES)
+
+
+def emit_hits(frame: Frame, operation: Hits) -> None:
+    """A hit: fewer than topk scores stand above the label's, ties going to the earlier column."""
+    builder, scores = frame.builder, frame.buffers[operation.scores]
+    with loop(builder, i64(0), frame.valid_rows) as row:
+        label = _label(frame, operation.labels, row)
+        place = frame.place(operation.scores, row, label)
+        own = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
+        above = _count_above(frame, operation.scores, scores, row, label, own)
+        hit = builder.and_(
+            builder.icmp_signed("<", above, i32(operation.topk)),
+            builder.fcmp_ordered("==", own, own),
+        )
+        _add_to_metric(frame, operation.metric, builder.uitofp(hit, FLOAT))
+
+
+def _count_above(
+    frame: Frame, name: str, scores: Buffer, row: ir.Value, label: ir.Value, own: ir.Value
+) -> ir.Value:
+    builder = frame.builder
+    mine, at = splat(builder, own), splat(builder, label)
+
+    def body(column: ir.Value, counts: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        score = load(builder, frame.place(name, row, column))
+        earlier = builder.icmp_signed("<", lanes(builder, column), at)
+        tied = builder.and_(builder.fcmp_ordered("==", score, mine), earlier)
+        above = builder.or_(builder.fcmp_ordered(">", score, mine), tied)
+        counted = builder.and_(above, inside(builder, column, scores.columns))
+        return [builder.add(counts[0], builder.zext(counted, counts[0].type))]
+
+    (count,) = _over_columns(frame, scores, [ints(0)], body)
+    return call_intrinsic(builder, "llvm.vector.reduce.add.v16i32", I32, [count])
+
+
+# -- helpers ---------------------------------------------------------------------------------------
+
+
+def _over_columns(
+    frame: Frame, buffer: Buffer, initial: Sequence[ir.Value], body: Body
+) -> Sequence[ir.Value]:
+    return fold(frame.builder, i64(0), i64(buffer.stride), LANES, initial, body)
+
+
+def _sum(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return call_intrinsic(builder, "llvm.vector.reduce.fadd.v16f32", FLOAT, [f32(0.0), value])
+
+
+def _label(frame: Frame, name: str, row: ir.Value) -> ir.Value:
+    place = frame.place(name, row, i64(0))
+    return frame.builder.fptosi(frame.builder.load(place, align=FLOAT_BYTES, typ=FLOAT), I64)
+
+
+def _add_to_metric(frame: Frame, name: str, value: ir.Value) -> None:
+    builder, place = frame.builder, frame.start(metric_buffer(name))
+    before = builder.load(place, align=8, typ=DOUBLE)
+    builder.store(builder.fadd(before, builder.fpext(value, DOUBLE)), place, align=8)

@@ -1,0 +1,102 @@
+"""A stretch of a plan -> one native function; the only place that knows every operation.
+
+stretch(arena, params, gradients, metrics, scalars)
+scalars: four 64-bit integers, step, seed, first row, valid rows
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from singac.codegen import gemm, rows
+from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
+from singac.codegen.host import Host
+from singac.codegen.ir import I64, entry, new_module, offset
+from singac.layers.operations import (
+    ColumnSum,
+    Hits,
+    Measure,
+    Operation,
+    Pointwise,
+    Product,
+    Role,
+    SoftmaxLoss,
+)
+from singac.plan.plan import Buffer, Layout, Space, Stretch
+
+NAME = "stretch"
+ARGUMENTS = 5
+
+
+def build(stretch: Stretch, host: Host) -> str:
+    """IR text of a stretch's function."""
+    module = new_module(host)
+    with entry(module, NAME, ARGUMENTS) as function:
+        builder = function.builder
+        arena, params, gradients, metrics, scalars = function.arguments
+        step, seed, first_row, valid_rows = (
+            builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(4)
+        )
+        # fmt: off
+        bases = {Space.ARENA: arena, Space.PARAMS: params,
+                 Space.GRADIENTS: gradients, Space.METRICS: metrics}
+        # fmt: on
+        buffers = {b.name: b for b in stretch.buffers}
+        frame = Frame(builder, bases, buffers, step, seed, first_row, valid_rows)
+        scratch = offset(builder, arena, stretch.scratch)
+        for operation in stretch.operations:
+            _emit(frame, operation, host, scratch)
+    return str(module)
+
+
+def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> None:
+    match operation:
+        case Product():
+            _emit_product(frame, operation, host, scratch)
+        case Pointwise():
+            emit_pointwise(frame, operation)
+        case ColumnSum(out, source, accumulate):
+            buffer = frame.buffers[source]
+            places = frame.start(source), frame.start(out)
+            gemm.emit_column_sum(frame.builder, buffer.rows, buffer.columns, *places, accumulate)
+        case Measure():
+            rows.emit_measure(frame, operation)
+        case SoftmaxLoss():
+            rows.emit_softmax_loss(frame, operation)
+        case Hits():
+            rows.emit_hits(frame, operation)
+
+
+def _emit_product(frame: Frame, operation: Product, host: Host, scratch: ir.Value) -> None:
+    then = operation.then
+
+    def epilogue(builder: ir.IRBuilder, result: ir.Value, row: ir.Value, column: ir.Value) -> None:
+        assert then is not None, "the epilogue is passed only where there is one"
+        emit_assigns(frame, then, row, column, {operation.out: result})
+
+    gemm.emit(
+        frame.builder,
+        host.tile,
+        product_of(operation, frame.buffers),
+        frame.start(operation.left),
+        frame.start(operation.right),
+        frame.start(operation.out) if operation.out in frame.buffers else scratch,
+        scratch,
+        epilogue if then else None,
+    )
+
+
+def product_of(operation: Product, buffers: dict[str, Buffer]) -> gemm.Product:
+    """Sizes of a product, read off its operands: the weight is the one that lies in panels."""
+    weight = _weight(operation, buffers)
+    left = buffers[operation.left]
+    return gemm.Product(
+        operation.role.value, left.rows, weight.rows, weight.columns, operation.accumulate
+    )
+
+
+def _weight(operation: Product, buffers: dict[str, Buffer]) -> Buffer:
+    name = operation.out if operation.role is Role.WEIGHT_GRADIENT else operation.right
+    weight = buffers[name]
+    assert weight.layout is Layout.PANELS, f"{name} is a weight and lies in panels"
+    return weight

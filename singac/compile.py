@@ -1,0 +1,66 @@
+"""The whole compiler, read down the page: `.singa` text -> plans."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+from singac.codegen import gemm
+from singac.diagnostics import Diagnostic, Source
+from singac.model import resolve
+from singac.model.resolve import Choices, Model
+from singac.partition.partition import PartitionedNet, partition
+from singac.plan.encode import to_json
+from singac.plan.plan import Plan
+from singac.plan.project import project
+from singac.plan.verify import verify
+from singac.sources.kind import Request
+from singac.syntax.parse import parse
+from singac.syntax.read import read
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One train block compiled, with what each stage gave."""
+
+    model: Model
+    net: PartitionedNet
+    plan: Plan
+
+    @property
+    def request(self) -> Request:
+        return self.model.dataset.request
+
+
+def compile_file(path: str, choices: Choices, cache: str | None = None) -> tuple[Compiled, ...]:
+    """A plan for each train block of a file, in order.
+
+    `cache` is a folder of prepared data that spares reading data again. Raises `Failed`.
+    """
+    program = parse(read(path))
+    models = resolve.resolve(program, choices, cache)
+    return tuple(_compile(model) for model in models)
+
+
+def _compile(model: Model) -> Compiled:
+    net = partition(model)
+    plan = project(net, model, _digest(model, net), _scratch)
+    verify(plan)
+    return Compiled(model, net, plan)
+
+
+def check(source: Source, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
+    """Every diagnostic of a text, syntax errors raised as `Failed`."""
+    return resolve.check(parse(source), choices, cache)
+
+
+def _digest(model: Model, net: PartitionedNet) -> str:
+    """What a checkpoint must share with the plan it resumes: params, update and training."""
+    update = model.train.update
+    parts = (net.params, update.states, update.assigns, update.scalars, update.rate)
+    return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
+
+
+def _scratch(role: str, rows: int, inputs: int, outputs: int) -> int:
+    return gemm.scratch_bytes(gemm.Product(role, rows, inputs, outputs))  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""`dense(units)`: every unit a weighted sum of all values of the source."""
+
+from __future__ import annotations
+
+from singac.layers.expression import Variable, add
+from singac.layers.kind import (
+    Connection,
+    LayerKind,
+    Operand,
+    ParamSpec,
+    Settings,
+    Sizes,
+    Use,
+    Wanted,
+    columns,
+)
+from singac.layers.operations import Assign, ColumnSum, Operation, Pointwise, Product, Role
+from singac.settings import AT_LEAST_ONE, Setting, Sort
+
+
+def _units(settings: Settings) -> int:
+    units = settings["units"]
+    assert isinstance(units, int), "a size is a whole number"
+    return units
+
+
+def _shape(settings: Settings, _: tuple[Operand, ...]) -> Sizes:
+    return (_units(settings),)
+
+
+def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec, ...]:
+    units = _units(settings)
+    return (
+        ParamSpec("weight", (columns(sources[0].shape), units), ("glorot", {})),
+        ParamSpec("bias", (units,), ("constant", {"value": 0.0})),
+    )
+
+
+def _forward(use: Use, training: bool) -> tuple[Operation, ...]:
+    """y = x W + b; with a transposed weight W' is stored, and y = x W is an input gradient's."""
+    weight, y = use.params["weight"], use.name
+    role = Role.INPUT_GRADIENT if weight.transposed else Role.FORWARD
+    product = Product(role, y, use.sources[0].name, weight.name)
+    if "bias" not in use.params:
+        return (product,)
+    biased = add(Variable(y), Variable(use.params["bias"].name))
+    return (product, Pointwise(y, (Assign(y, biased),)))
+
+
+def _backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    """dx = dy W' first, then dW = x' dy and db, so that W may change once its push is done."""
+    x, dy, weight = use.sources[0].name, wanted.own, use.params["weight"]
+    assert dy is not None, "a dense layer that nothing reads has no backward"
+    operations: list[Operation] = []
+    if (dx := wanted.sources[0]) is not None:
+        role = Role.FORWARD if weight.transposed else Role.INPUT_GRADIENT
+        operations.append(Product(role, dx, dy, weight.name))
+    if (dw := wanted.params.get("weight")) is not None:
+        left, right = (dy, x) if weight.transposed else (x, dy)
+        begun = dw in wanted.begun
+        operations.append(Product(Role.WEIGHT_GRADIENT, dw, left, right, accumulate=begun))
+    if (db := wanted.params.get("bias")) is not None:
+        operations.append(ColumnSum(db, dy, accumulate=db in wanted.begun))
+    return tuple(operations)
+
+
+DENSE = LayerKind(
+    name="dense",
+    summary="y = x W + b, with weight [in, units] and bias [units]; `bias = none` leaves it out",
+    settings=(
+        Setting(
+            "units", "number of outputs", (Sort.INTEGER,), positional=True, within=AT_LEAST_ONE
+        ),
+    ),
+    sources=1,
+    shape=_shape,
+    params=_params,
+    roles=("weight", "bias"),
+    forward=_forward,
+    backward=_backward,
+    connection=Connection.ONE_TO_ALL,
+)

@@ -1,0 +1,128 @@
+"""What every layer kind must say: settings, params, shape, operations, and how it can be cut.
+
+Later stages know only these answers, never a layer's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from singac.layers.operations import Operation
+from singac.settings import Setting, SettingValue
+
+Sizes = tuple[int, ...]
+Settings = Mapping[str, SettingValue]
+
+
+class Dimension(StrEnum):
+    """What a layer can be cut on."""
+
+    BATCH = "batch"
+    FEATURE = "feature"
+
+
+class Connection(StrEnum):
+    """What a piece of a layer needs of its source: the same piece, or all of it."""
+
+    ONE_TO_ONE = "one to one"
+    ONE_TO_ALL = "one to all"
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A tensor an operation may name: its name, and its shape an example or as a param."""
+
+    name: str
+    shape: Sizes
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One layer of a net as its kind sees it.
+
+    `sources` in the order of the arrow's brackets, `params` by role. `stream` seeds what the layer
+    draws; `batch` is the number of examples of a whole group's step, by which losses are means.
+    `metrics` has the net's name for each metric of the kind.
+    """
+
+    name: str
+    shape: Sizes
+    settings: Settings
+    sources: tuple[Operand, ...]
+    params: Mapping[str, Operand]
+    stream: int
+    batch: int
+    metrics: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Names of the gradients backward reads and writes.
+
+    `own` is the gradient of the layer's result (None: nothing asks for it, as for a loss). A source
+    or param that needs no gradient is None or missing; params already begun are added to.
+    """
+
+    own: str | None
+    sources: tuple[str | None, ...]
+    params: Mapping[str, str]
+    begun: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """A param a layer has: its role, canonical shape, and initialiser where none is written."""
+
+    role: str
+    shape: Sizes
+    initialiser: tuple[str, Mapping[str, float]]
+
+
+class Misfit(Exception):
+    """Sources a layer cannot take: `source` is the slot at fault (None: their number), and why."""
+
+    def __init__(self, message: str, slot: int | None = None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.slot, self.help = message, slot, help
+
+
+@dataclass(frozen=True, slots=True)
+class LayerKind:
+    """A row of the table of layers.
+
+    shape(settings, sources)     shape of the result an example; raises Misfit
+    params(settings, sources)    the params the layer has
+    forward(use, training)       operations from sources to result
+    backward(use, wanted)        operations from the result's gradient to those of sources, params
+    metrics                      names of the metrics its operations add to
+    label_slot                   the source that holds class numbers below the columns of source 0
+    """
+
+    name: str
+    summary: str
+    settings: tuple[Setting, ...]
+    sources: int
+    shape: Callable[[Settings, tuple[Operand, ...]], Sizes]
+    forward: Callable[[Use, bool], tuple[Operation, ...]]
+    backward: Callable[[Use, Wanted], tuple[Operation, ...]]
+    params: Callable[[Settings, tuple[Operand, ...]], tuple[ParamSpec, ...]] = lambda *_: ()
+    roles: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    cut_on: tuple[Dimension, ...] = (Dimension.BATCH,)
+    connection: Connection = Connection.ONE_TO_ONE
+    is_loss: bool = False
+    label_slot: int | None = None
+
+
+def columns(shape: Sizes) -> int:
+    """Elements of one example: the columns of its row."""
+    return math.prod(shape)
+
+
+def same_shape(_: Settings, sources: tuple[Operand, ...]) -> Sizes:
+    """The shape of the only source."""
+    return sources[0].shape

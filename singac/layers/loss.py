@@ -1,0 +1,130 @@
+"""Losses and metrics: layers that end a net.
+
+A loss adds to the metric `loss`; the printed mean over the batch is the function whose exact
+gradient is applied.
+"""
+
+from __future__ import annotations
+
+from singac.layers.expression import Variable, mul, neg, number, sub
+from singac.layers.kind import LayerKind, Misfit, Operand, Settings, Sizes, Use, Wanted, columns
+from singac.layers.operations import Assign, Hits, Measure, Operation, Pointwise, SoftmaxLoss
+from singac.settings import AT_LEAST_ONE, Setting, Sort
+
+LOSS = "loss"
+ACCURACY = "accuracy"
+TOPK = Setting(
+    "topk",
+    "a hit is a label among the k highest scores",
+    (Sort.INTEGER,),
+    default=1,
+    within=AT_LEAST_ONE,
+)
+
+
+def _shape_of_scores(settings: Settings, sources: tuple[Operand, ...]) -> Sizes:
+    scores, labels = sources
+    if columns(labels.shape) != 1:
+        raise Misfit(
+            f"the second source must be a class number an example, `{labels.name}` has shape "
+            f"{'x'.join(map(str, labels.shape))}",
+            slot=1,
+            help=f"write [{scores.name}, label]",
+        )
+    if _topk(settings) > columns(scores.shape):
+        raise Misfit(f"topk = {_topk(settings)} of only {columns(scores.shape)} classes", slot=0)
+    return ()
+
+
+def _topk(settings: Settings) -> int:
+    topk = settings["topk"]
+    assert isinstance(topk, int), "topk is a whole number"
+    return topk
+
+
+def _hits(use: Use, _: bool) -> tuple[Operation, ...]:
+    scores, labels = (s.name for s in use.sources)
+    return (Hits(use.metrics[ACCURACY], scores, labels, _topk(use.settings)),)
+
+
+def _softmax_forward(use: Use, training: bool) -> tuple[Operation, ...]:
+    """Testing measures the loss here; training measures it where its gradient is made."""
+    scores, labels = (s.name for s in use.sources)
+    loss = (
+        () if training else (SoftmaxLoss(use.metrics[LOSS], scores, labels, None, 1 / use.batch),)
+    )
+    return (*loss, *_hits(use, training))
+
+
+def _softmax_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    scores, labels = (s.name for s in use.sources)
+    return (SoftmaxLoss(use.metrics[LOSS], scores, labels, wanted.sources[0], 1 / use.batch),)
+
+
+def _same_columns(_: Settings, sources: tuple[Operand, ...]) -> Sizes:
+    a, b = sources
+    if columns(a.shape) != columns(b.shape):
+        raise Misfit(
+            f"`{a.name}` has {columns(a.shape)} values an example and `{b.name}` has "
+            f"{columns(b.shape)}",
+            slot=1,
+            help="both sources need the same number of values",
+        )
+    return ()
+
+
+def _euclidean_forward(use: Use, _: bool) -> tuple[Operation, ...]:
+    """Half the squared distance, so that its gradient is the difference."""
+    difference = sub(Variable(use.sources[0].name), Variable(use.sources[1].name))
+    half_square = mul(number(0.5), mul(difference, difference))
+    return (Measure(use.metrics[LOSS], use.sources[0].name, half_square),)
+
+
+def _euclidean_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    a, b = (s.name for s in use.sources)
+    slope = mul(sub(Variable(a), Variable(b)), number(1 / use.batch))
+    signed = (slope, neg(slope))
+    assigns = [Assign(d, s) for d, s in zip(wanted.sources, signed, strict=True) if d is not None]
+    return (Pointwise(a, tuple(assigns)),) if assigns else ()
+
+
+def _nothing(_: Use, __: Wanted) -> tuple[Operation, ...]:
+    return ()
+
+
+SOFTMAX_LOSS = LayerKind(
+    name="softmax_loss",
+    summary="-log softmax(scores)[label], mean over the batch; also the metric `accuracy`",
+    settings=(TOPK,),
+    sources=2,
+    shape=_shape_of_scores,
+    forward=_softmax_forward,
+    backward=_softmax_backward,
+    metrics=(LOSS, ACCURACY),
+    is_loss=True,
+    label_slot=1,
+)
+
+EUCLIDEAN_LOSS = LayerKind(
+    name="euclidean_loss",
+    summary="half the squared distance of two sources, summed over values, mean over the batch",
+    settings=(),
+    sources=2,
+    shape=_same_columns,
+    forward=_euclidean_forward,
+    backward=_euclidean_backward,
+    metrics=(LOSS,),
+    is_loss=True,
+)
+
+ACCURACY_METRIC = LayerKind(
+    name="accuracy",
+    summary="the share of examples whose label is among the `topk` highest scores",
+    settings=(TOPK,),
+    sources=2,
+    shape=_shape_of_scores,
+    forward=_hits,
+    backward=_nothing,
+    metrics=(ACCURACY,),
+    label_slot=1,
+)

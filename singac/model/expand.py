@@ -1,0 +1,287 @@
+"""Statements of a net -> a flat list of layers with full names: blocks and repeats written out.
+
+A layer without a name is called after its kind, numbered where a block or net has several of them
+(`relu1`, `relu2`); so is a named layer inside a `repeat`. A block's layers are named inside it:
+
+    conv2: convolve(256, 5x5)   ->   conv2.conv, conv2.relu; `conv2` means its last layer
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.model.arguments import as_whole
+from singac.model.values import Binding, Scope, evaluate
+from singac.syntax import tree
+
+MOST_LAYERS = 100_000
+DEEPEST_BLOCK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """A source by its full name as written, to be looked up once all layers are known."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A layer to be: its full name, its kind's word, its arguments and what they may name."""
+
+    name: str
+    step: tree.LayerStep
+    scope: Scope
+    prefix: str
+    sources: tuple[SourceRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedParam:
+    """A shared param by its full name, and how it is drawn."""
+
+    name: str
+    call: tree.Apply
+    scope: Scope
+    span: Span
+
+
+@dataclass(slots=True)
+class Expanded:
+    """Everything a net's statements come to, in declaration order.
+
+    `outputs` maps the name of a layer or block to the layer it means as a source; `members` the
+    name of a block to its layers.
+    """
+
+    layers: list[Placed] = field(default_factory=list)
+    params: list[PlacedParam] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def expand(
+    net: tree.Net,
+    fields: tuple[str, ...],
+    blocks: Mapping[str, tree.Block],
+    scope: Scope,
+    report: Report,
+) -> Expanded:
+    """The layers of a net on data with these fields."""
+    expanded = Expanded(outputs={name: name for name in fields})
+    _Expander(blocks, report, expanded).statements(net.statements, "", scope, None, ())
+    return expanded
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    step: tree.LayerStep
+    repeated: bool
+
+
+class _Expander:
+    def __init__(
+        self, blocks: Mapping[str, tree.Block], report: Report, expanded: Expanded
+    ) -> None:
+        self.blocks, self.report, self.expanded = blocks, report, expanded
+
+    def statements(
+        self,
+        statements: tuple[tree.Statement, ...],
+        prefix: str,
+        scope: Scope,
+        entry: SourceRef | None,
+        inside: tuple[str, ...],
+    ) -> str | None:
+        """Expands the statements of a net or block; gives the full name of the last layer."""
+        chains = []
+        for statement in statements:
+            match statement:
+                case tree.Chain():
+                    chains.append((statement, self._flat(statement, scope)))
+                case tree.ParamDraw(names, call):
+                    self.expanded.params += [
+                        PlacedParam(prefix + n.text, call, scope, n.span) for n in names
+                    ]
+                case tree.ParamFrom():
+                    self._not_yet(statement.span, "params from a checkpoint")
+                case tree.Unroll():
+                    self._not_yet(statement.span, "unrolled nets")
+        namer = _Namer([s for _, steps in chains for s in steps], self.report)
+        last = None
+        for chain, steps in chains:
+            last = self._chain(chain, steps, namer, prefix, scope, entry, inside)
+        return last
+
+    def _not_yet(self, span: Span, what: str) -> None:
+        self.report.error("SG0190", f"{what} are parsed but cannot be compiled yet", span)
+
+    def _flat(self, chain: tree.Chain, scope: Scope) -> list[_Step]:
+        found: list[_Step] = []
+        for link in chain.links:
+            if link.undirected:
+                self._not_yet(link.span, "undirected connections")
+            self._unrepeat(link.step, scope, False, found)
+        return found
+
+    def _unrepeat(self, step: tree.Step, scope: Scope, repeated: bool, found: list[_Step]) -> None:
+        if len(found) > MOST_LAYERS:
+            return
+        if isinstance(step, tree.LayerStep):
+            found.append(_Step(step, repeated))
+            if len(found) > MOST_LAYERS:
+                message = f"this makes more than {MOST_LAYERS} layers"
+                self.report.error("SG0145", message, step.span)
+            return
+        value = evaluate(step.count, scope, self.report)
+        if value is None:
+            return
+        count = as_whole(value, "the number of repeats", step.count.span, self.report, least=1)
+        for _ in range(min(count or 0, MOST_LAYERS + 1)):
+            for inner in step.steps:
+                self._unrepeat(inner, scope, True, found)
+
+    def _chain(
+        self,
+        chain: tree.Chain,
+        steps: list[_Step],
+        namer: _Namer,
+        prefix: str,
+        scope: Scope,
+        entry: SourceRef | None,
+        inside: tuple[str, ...],
+    ) -> str | None:
+        sources = tuple(self._source(ref, prefix, entry) for ref in chain.sources)
+        last: str | None = None
+        for step in steps:
+            name = prefix + namer.name(step)
+            if step.step.kind.text in self.blocks:
+                last = self._block(step.step, name, sources, scope, inside)
+            else:
+                last = self._layer(step.step, name, sources, scope, prefix)
+            sources = (SourceRef(last or name, step.step.span),)
+        return last
+
+    def _source(self, ref: tree.Ref, prefix: str, entry: SourceRef | None) -> SourceRef:
+        if ref.delay:
+            self._not_yet(ref.span, "sources of an earlier step")
+        if entry is not None and ref.path.text == "input":
+            return SourceRef(entry.name, entry.span)
+        return SourceRef(prefix + ref.path.text, ref.span)
+
+    def _layer(
+        self,
+        step: tree.LayerStep,
+        name: str,
+        sources: tuple[SourceRef, ...],
+        scope: Scope,
+        prefix: str,
+    ) -> str:
+        if name in self.expanded.outputs:
+            first = [p.step.span for p in self.expanded.layers if p.name == name]
+            related = tuple(Place(s, "first named here") for s in first)
+            self.report.error("SG0109", f"`{name}` is named twice", step.span, related=related)
+            return name
+        self.expanded.layers.append(Placed(name, step, scope, prefix, sources))
+        self.expanded.outputs[name] = name
+        return name
+
+    def _block(
+        self,
+        step: tree.LayerStep,
+        name: str,
+        sources: tuple[SourceRef, ...],
+        scope: Scope,
+        inside: tuple[str, ...],
+    ) -> str | None:
+        block = self.blocks[step.kind.text]
+        if block.name.text in inside or len(inside) > DEEPEST_BLOCK:
+            related = (Place(block.name.span, "defined here"),)
+            message = f"the block `{block.name.text}` contains itself"
+            self.report.error("SG0140", message, step.span, related=related)
+            return None
+        if len(sources) != 1:
+            message = f"a block takes one source, not {len(sources)}"
+            self.report.error("SG0141", message, step.span, help="join them with a layer first")
+            return None
+        start = len(self.expanded.layers)
+        inner_scope = self._bind(block, step, scope)
+        within = (*inside, block.name.text)
+        last = self.statements(block.statements, f"{name}.", inner_scope, sources[0], within)
+        members = tuple(p.name for p in self.expanded.layers[start:])
+        self.expanded.members[name] = members
+        if last is not None:
+            self.expanded.outputs[name] = last
+        return last
+
+    def _bind(self, block: tree.Block, step: tree.LayerStep, scope: Scope) -> Scope:
+        """The scope inside a block: the lets around it and the block's own settings."""
+        formals = [f.text for f in block.formals]
+        values: dict[str, Binding] = dict(scope)
+        given: list[str] = []
+        for argument in step.arguments:
+            free = [f for f in formals if f not in given]
+            if isinstance(argument, tree.Positional):
+                name = free[0] if free else None
+            else:
+                name = argument.path.text if argument.path.text in formals else None
+            if name is None or isinstance(argument, tree.Drawn):
+                help = f"`{block.name.text}` takes {', '.join(formals) or 'no settings'}"
+                self.report.error(
+                    "SG0100", "the block has no such setting", argument.span, help=help
+                )
+                continue
+            if name in given:
+                self.report.error("SG0111", f"`{name}` is given twice", argument.span)
+            value = evaluate(argument.value, scope, self.report)
+            given.append(name)
+            if value is not None:
+                values[name] = Binding(value, argument.value.span)
+        missing = [f for f in formals if f not in given]
+        if missing:
+            related = (Place(block.name.span, "defined here"),)
+            message = f"the block `{block.name.text}` needs {' and '.join(missing)}"
+            self.report.error("SG0202", message, step.span, related=related)
+            for name in missing:
+                values.pop(name, None)
+        return values
+
+
+class _Namer:
+    """Names for the steps of one net or block."""
+
+    def __init__(self, steps: list[_Step], report: Report) -> None:
+        self._fixed = {s.step.name.text for s in steps if s.step.name and not s.repeated}
+        self._count = Counter(_base(s) for s in steps if _is_free(s))
+        self._next: Counter[str] = Counter()
+
+    def name(self, step: _Step) -> str:
+        base = _base(step)
+        if not _is_free(step) or (self._count[base] == 1 and base not in self._fixed):
+            return base
+        while True:
+            self._next[base] += 1
+            numbered = f"{base}{self._next[base]}"
+            if numbered not in self._fixed:
+                return numbered
+
+
+def _base(step: _Step) -> str:
+    return (step.step.name or step.step.kind).text
+
+
+def _is_free(step: _Step) -> bool:
+    """Whether the layer's name is ours to make."""
+    return step.step.name is None or step.repeated
+
+
+def unknown_source(ref: SourceRef, prefix: str, expanded: Expanded, report: Report) -> None:
+    """Reports a source that no layer, block or field is called."""
+    here = [n.removeprefix(prefix) for n in expanded.outputs if n.startswith(prefix)]
+    word = ref.name.removeprefix(prefix)
+    help = did_you_mean(word, here)
+    report.error("SG0102", f"no layer is named `{word}`", ref.span, help=help)

@@ -1,0 +1,113 @@
+"""The net graph: layers joined by arrows, and the params they use.
+
+networkx stays inside this file. An edge carries the slot it feeds, since the order of sources
+matters and one layer may be fed twice by the same source. Every listing is in an order in which
+sources stand before their consumers, and otherwise in declaration order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import networkx as nx
+
+from singac.diagnostics import Span
+from singac.layers.kind import LayerKind, Settings, Sizes
+from singac.plan.plan import Initialiser
+
+
+@dataclass(frozen=True, slots=True)
+class ParamUse:
+    """A layer's param in role `role`: the net's param `name`, as it is or transposed."""
+
+    role: str
+    name: str
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of the net; `kind` is None for a field of the data."""
+
+    name: str
+    kind: LayerKind | None
+    settings: Settings
+    sources: tuple[str, ...]
+    shape: Sizes
+    params: tuple[ParamUse, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class NetParam:
+    """A param of the net, in its canonical shape."""
+
+    name: str
+    shape: Sizes
+    initialiser: Initialiser
+    lr_scale: float
+    wd_scale: float
+    span: Span
+
+
+class NetGraph:
+    """Layers and params of one net; asked by name, never changed after it is built."""
+
+    def __init__(self, name: str, layers: tuple[Layer, ...], params: tuple[NetParam, ...]) -> None:
+        self.name = name
+        self.params: Mapping[str, NetParam] = {p.name: p for p in params}
+        self._layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
+        self._graph = arrows({layer.name: layer.sources for layer in layers})
+        self._order = in_order(self._graph)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, sources before consumers."""
+        return tuple(self._layers[n] for n in self._order)
+
+    def layer(self, name: str) -> Layer:
+        return self._layers[name]
+
+    def sources(self, name: str) -> tuple[Layer, ...]:
+        """The layers that feed a layer, in the order of its slots."""
+        return tuple(self._layers[n] for n in self._layers[name].sources)
+
+    def consumers(self, name: str) -> tuple[tuple[Layer, int], ...]:
+        """The layers a layer feeds, each with the slot it is fed in."""
+        edges = self._graph.out_edges(name, data="slot")
+        position = {n: i for i, n in enumerate(self._order)}
+        found = sorted((position[target], slot) for _, target, slot in edges)
+        return tuple((self._layers[self._order[i]], slot) for i, slot in found)
+
+    def between(self, first: str, last: str) -> tuple[str, ...]:
+        """Every layer on a path from `first` to `last`, both included; empty without a path."""
+        if first == last:
+            return (first,)
+        after = nx.descendants(self._graph, first) | {first}
+        before = nx.ancestors(self._graph, last) | {last}
+        found = after & before
+        return tuple(n for n in self._order if n in found) if last in after else ()
+
+
+def arrows(sources: Mapping[str, tuple[str, ...]]) -> nx.MultiDiGraph:
+    """A graph with one edge for every source of every layer, in declaration order."""
+    graph: nx.MultiDiGraph = nx.MultiDiGraph()
+    graph.add_nodes_from(sources)
+    for name, feeding in sources.items():
+        for slot, source in enumerate(feeding):
+            graph.add_edge(source, name, slot=slot)
+    return graph
+
+
+def in_order(graph: nx.MultiDiGraph) -> tuple[str, ...]:
+    """Names with sources before consumers, otherwise as declared; the graph has no cycle."""
+    declared = {name: i for i, name in enumerate(graph.nodes)}
+    return tuple(nx.lexicographical_topological_sort(graph, key=declared.__getitem__))
+
+
+def find_cycle(sources: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Names around a cycle, in the direction of the arrows; empty without one."""
+    try:
+        return tuple(edge[0] for edge in nx.find_cycle(arrows(sources)))
+    except nx.NetworkXNoCycle:
+        return ()

@@ -1,0 +1,271 @@
+"""A `net` block and the facts of its data -> the net graph, shapes inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.layers import equation
+from singac.layers.kind import (
+    Dimension,
+    LayerKind,
+    Misfit,
+    Operand,
+    Settings,
+    Sizes,
+    Use,
+    Wanted,
+    columns,
+    same_shape,
+)
+from singac.layers.operations import Operation
+from singac.layers.table import KINDS
+from singac.model.arguments import match_settings
+from singac.model.equations import PointwiseLayer, with_settings
+from singac.model.expand import Expanded, Placed, expand, unknown_source
+from singac.model.graph import Layer, NetGraph, NetParam, ParamUse, arrows, find_cycle, in_order
+from singac.model.params import ParamTable, RoleArguments, split_arguments
+from singac.model.values import Scope
+from singac.settings import Setting, shape_text
+from singac.syntax import tree
+
+MOST_COLUMNS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """A resolved net; `members` maps the name of a block to the names of its layers."""
+
+    graph: NetGraph
+    members: Mapping[str, tuple[str, ...]]
+    block: tree.Net
+
+
+def kinds_of(definitions: Mapping[str, PointwiseLayer]) -> dict[str, LayerKind]:
+    """The table of kinds with the pointwise layers of the prelude and the program."""
+    return {**KINDS, **{name: _pointwise(d) for name, d in definitions.items()}}
+
+
+def _pointwise(definition: PointwiseLayer) -> LayerKind:
+    """The kind an equation makes; its settings are numbers, the formals of the definition."""
+    return LayerKind(
+        name=definition.name,
+        summary="y = " + definition.definition.equations[-1].value.span.text,
+        settings=tuple(_setting(f) for f in definition.formals),
+        sources=1,
+        shape=same_shape,
+        forward=partial(_forward, definition),
+        backward=partial(_backward, definition),
+        cut_on=(Dimension.BATCH, Dimension.FEATURE),
+    )
+
+
+def _setting(formal: tree.Formal) -> Setting:
+    default = formal.default
+    value = float(default.text) if isinstance(default, tree.Number) else None
+    if isinstance(default, tree.Negate) and isinstance(default.operand, tree.Number):
+        value = -float(default.operand.text)
+    return Setting(formal.name.text, "a number of the equation", default=value, positional=True)
+
+
+def _forward(definition: PointwiseLayer, use: Use, training: bool) -> tuple[Operation, ...]:
+    return equation.forward(use, with_settings(definition.y, numbers(use.settings)))
+
+
+def _backward(definition: PointwiseLayer, use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    return equation.backward(use, wanted, with_settings(definition.y, numbers(use.settings)))
+
+
+def numbers(settings: Settings) -> dict[str, float]:
+    """Settings that are all numbers, as an equation takes them."""
+    return {n: float(v) for n, v in settings.items() if isinstance(v, int | float)}
+
+
+def resolve_net(
+    block: tree.Net,
+    fields: Mapping[str, Sizes],
+    blocks: Mapping[str, tree.Block],
+    kinds: Mapping[str, LayerKind],
+    scope: Scope,
+    report: Report,
+) -> Net | None:
+    """The net, or None after reporting what is wrong with it."""
+    before = len(report.found)
+    expanded = expand(block, tuple(fields), blocks, scope, report)
+    sources = _sources(expanded, report)
+    if len(report.found) > before:
+        _check_kinds(expanded, kinds, report)
+        return None
+    cycle = find_cycle(sources)
+    if cycle:
+        _cycle(cycle, expanded, report)
+        return None
+    builder = _Builder(expanded, sources, kinds, report)
+    layers, params = builder.build(fields, block.name.span)
+    if not expanded.layers:
+        report.error("SG0142", f"the net `{block.name.text}` has no layers", block.name.span)
+    if len(report.found) > before:
+        return None
+    return Net(NetGraph(block.name.text, layers, params), expanded.members, block)
+
+
+def _sources(expanded: Expanded, report: Report) -> dict[str, tuple[str, ...]]:
+    """Names of the source layers of every layer; fields of the data have none."""
+    found: dict[str, tuple[str, ...]] = {}
+    for placed in expanded.layers:
+        names = []
+        for ref in placed.sources:
+            if ref.name in expanded.outputs:
+                names.append(expanded.outputs[ref.name])
+            else:
+                unknown_source(ref, placed.prefix, expanded, report)
+        found[placed.name] = tuple(names)
+    fields = {n: () for names in found.values() for n in names if n not in found}
+    return {**fields, **found}
+
+
+def _check_kinds(expanded: Expanded, kinds: Mapping[str, LayerKind], report: Report) -> None:
+    for placed in expanded.layers:
+        _kind(placed, kinds, expanded, report)
+
+
+def _kind(
+    placed: Placed, kinds: Mapping[str, LayerKind], expanded: Expanded, report: Report
+) -> LayerKind | None:
+    word = placed.step.kind
+    if word.text in kinds:
+        return kinds[word.text]
+    if placed.prefix + word.text in expanded.outputs:
+        message = f"`{word.text}` is a layer already; an arrow leads to a new one"
+        help = f"to share its params: {placed.name}: dense(..., weight = {word.text}.weight)"
+    else:
+        message = f"there is no layer kind `{word.text}`"
+        help = did_you_mean(word.text, kinds) or ""
+    report.error("SG0143", message, word.span, help=help)
+    return None
+
+
+def _cycle(cycle: tuple[str, ...], expanded: Expanded, report: Report) -> None:
+    spans = {p.name: p.step.span for p in expanded.layers}
+    around = " -> ".join([*cycle, cycle[0]])
+    related = tuple(Place(spans[n], f"`{n}` is on the cycle") for n in cycle[1:6] if n in spans)
+    help = "a layer may feed only layers that do not lead back to it"
+    report.error(
+        "SG0144",
+        f"the layers feed each other: {around}",
+        spans[cycle[0]],
+        related=related,
+        help=help,
+    )
+
+
+class _Builder:
+    """Layers one after the other, sources first, each with settings, params and shape."""
+
+    def __init__(
+        self,
+        expanded: Expanded,
+        sources: Mapping[str, tuple[str, ...]],
+        kinds: Mapping[str, LayerKind],
+        report: Report,
+    ) -> None:
+        self.expanded, self.sources, self.kinds, self.report = expanded, sources, kinds, report
+        self.done: dict[str, Layer] = {}
+        self.params = ParamTable(expanded.params, report)
+
+    def build(
+        self, fields: Mapping[str, Sizes], span: Span
+    ) -> tuple[tuple[Layer, ...], tuple[NetParam, ...]]:
+        placed = {p.name: p for p in self.expanded.layers}
+        for name in in_order(arrows(self.sources)):
+            if name in placed:
+                self._layer(placed[name])
+            else:
+                self.done[name] = Layer(name, None, {}, (), fields[name], (), span)
+        declared = [n for n in self.sources if n in self.done]
+        return tuple(self.done[n] for n in declared), self.params.finish()
+
+    def _layer(self, placed: Placed) -> None:
+        kind = _kind(placed, self.kinds, self.expanded, self.report)
+        names = self.sources[placed.name]
+        if kind is None:
+            return
+        arguments, roles = split_arguments(placed.step.arguments, kind.roles)
+        span = placed.step.span
+        matched = match_settings(
+            arguments, kind.settings, placed.scope, span, self.report, kind.roles
+        )
+        if matched is None or any(n not in self.done for n in names):
+            return
+        operands = tuple(Operand(n, self.done[n].shape) for n in names)
+        shape = self._shape(placed, kind, matched.values, operands)
+        if shape is not None:
+            uses = self._params(placed, kind, matched.values, operands, roles)
+            self.done[placed.name] = Layer(
+                placed.name, kind, matched.values, names, shape, uses, span
+            )
+
+    def _params(
+        self,
+        placed: Placed,
+        kind: LayerKind,
+        settings: Settings,
+        operands: tuple[Operand, ...],
+        roles: RoleArguments,
+    ) -> tuple[ParamUse, ...]:
+        return self.params.uses(placed, kind.params(settings, operands), roles)
+
+    def _shape(
+        self,
+        placed: Placed,
+        kind: LayerKind,
+        settings: Settings,
+        operands: tuple[Operand, ...],
+    ) -> Sizes | None:
+        if len(operands) != kind.sources:
+            message = f"`{kind.name}` takes {_sources_of(kind.sources)}, not {len(operands)}"
+            help = "join sources in brackets: [fc2, label] -> ..." if kind.sources > 1 else None
+            self.report.error("SG0146", message, placed.step.span, help=help)
+            return None
+        for operand in operands:
+            if kind.is_loss is False and not operand.shape and self.done[operand.name].kind:
+                self._ended(placed, operand)
+                return None
+        try:
+            shape = kind.shape(settings, operands)
+        except Misfit as misfit:
+            self._misfit(placed, operands, misfit)
+            return None
+        if columns(shape) > MOST_COLUMNS:
+            message = f"an example of `{placed.name}` would be {columns(shape):,} numbers"
+            self.report.error("SG0155", message, placed.step.span)
+            return None
+        return shape
+
+    def _ended(self, placed: Placed, operand: Operand) -> None:
+        related = (Place(self.done[operand.name].span, "this gives one number for the batch"),)
+        message = f"`{operand.name}` ends the net and feeds nothing"
+        self.report.error("SG0147", message, placed.step.span, related=related)
+
+    def _misfit(self, placed: Placed, operands: tuple[Operand, ...], misfit: Misfit) -> None:
+        """Both layers are shown with their shapes."""
+        related = tuple(
+            Place(layer.span, f"`{o.name}` has shape {shape_text(o.shape) or 'of one number'}")
+            for o in operands
+            if (layer := self.done[o.name]).kind is not None
+        )
+        label = ", ".join(f"{o.name}: {shape_text(o.shape)}" for o in operands)
+        self.report.error(
+            "SG0148",
+            misfit.message,
+            placed.step.span,
+            label,
+            related=related,
+            help=misfit.help,
+        )
+
+
+def _sources_of(count: int) -> str:
+    return "one source" if count == 1 else f"{count} sources"

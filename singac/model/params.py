@@ -1,0 +1,216 @@
+"""Params of a net: each layer's own, and those that several layers share.
+
+A layer's arguments may draw a param (`weight ~ gaussian(std = 0.01)`), tie it to another
+(`weight = w`, `weight = w'`), leave it out (`bias = none`) or scale its rates
+(`bias.lr_scale = 2`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.initialisers import INITIALISERS, check_initialiser
+from singac.layers.kind import ParamSpec, Sizes
+from singac.model.arguments import Matched, as_number, match_settings
+from singac.model.expand import Placed, PlacedParam
+from singac.model.graph import NetParam, ParamUse
+from singac.model.values import Scope, Tied, Word, describe, evaluate
+from singac.plan.plan import Initialiser
+from singac.settings import NOT_NEGATIVE, shape_text
+from singac.syntax import tree
+
+SCALES = ("lr_scale", "wd_scale")
+NONE = "none"
+LARGEST = 2**31  # elements of one param
+
+
+@dataclass(slots=True)
+class _Known:
+    """A param in the making; its shape is that of its first use."""
+
+    name: str
+    span: Span
+    drawn: tuple[tree.Apply, Scope] | None
+    shape: Sizes | None = None
+    shaped_at: Span | None = None
+    default: ParamSpec | None = None
+    scales: dict[str, tuple[float, Span]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleArguments:
+    """What a layer's arguments say of its params."""
+
+    drawn: dict[str, tree.Drawn]
+    tied: dict[str, tree.Named]
+    scales: tuple[tree.Named, ...]
+
+
+def split_arguments(
+    arguments: Sequence[tree.Argument], roles: Sequence[str]
+) -> tuple[list[tree.Argument], RoleArguments]:
+    """Arguments that are settings of the layer, and those that speak of its params."""
+    settings: list[tree.Argument] = []
+    drawn: dict[str, tree.Drawn] = {}
+    tied: dict[str, tree.Named] = {}
+    scales: list[tree.Named] = []
+    for argument in arguments:
+        names = (
+            [] if isinstance(argument, tree.Positional) else [n.text for n in argument.path.names]
+        )
+        if isinstance(argument, tree.Drawn) and names[0] in roles and len(names) == 1:
+            drawn[names[0]] = argument
+        elif isinstance(argument, tree.Named) and names[0] in roles and len(names) == 1:
+            tied[names[0]] = argument
+        elif isinstance(argument, tree.Named) and names[0] in roles and len(names) == 2:
+            scales.append(argument)
+        else:
+            settings.append(argument)
+    return settings, RoleArguments(drawn, tied, tuple(scales))
+
+
+class ParamTable:
+    """All params of one net, in the order in which they are declared or first used."""
+
+    def __init__(self, shared: Sequence[PlacedParam], report: Report) -> None:
+        self._report = report
+        self._known: dict[str, _Known] = {}
+        for param in shared:
+            if param.name in self._known:
+                first = (Place(self._known[param.name].span, "first named here"),)
+                message = f"`{param.name}` is named twice"
+                report.error("SG0109", message, param.span, related=first)
+            self._known[param.name] = _Known(param.name, param.span, (param.call, param.scope))
+        self._shared = tuple(self._known)
+
+    def uses(
+        self, placed: Placed, specs: Sequence[ParamSpec], roles: RoleArguments
+    ) -> tuple[ParamUse, ...]:
+        """The params of one layer, entered in the table."""
+        found = [self._use(placed, spec, roles) for spec in specs]
+        uses = {u.role: u for u in found if u is not None}
+        for scale in roles.scales:
+            self._scale(scale, uses, placed.scope)
+        return tuple(uses.values())
+
+    def _use(self, placed: Placed, spec: ParamSpec, roles: RoleArguments) -> ParamUse | None:
+        if spec.role in roles.tied:
+            return self._tie(placed, spec, roles.tied[spec.role])
+        name = f"{placed.name}.{spec.role}"
+        drawn = roles.drawn.get(spec.role)
+        span = drawn.span if drawn else placed.step.span
+        known = _Known(name, span, (drawn.call, placed.scope) if drawn else None)
+        self._known[name] = known
+        self._shape(known, spec, spec.shape, span)
+        return ParamUse(spec.role, name)
+
+    def _tie(self, placed: Placed, spec: ParamSpec, named: tree.Named) -> ParamUse | None:
+        value = evaluate(named.value, placed.scope, self._report)
+        if isinstance(value, Word) and value.text == NONE and spec.role != "weight":
+            return None
+        if not isinstance(value, Word | Tied):
+            if value is not None:
+                message = f"`{spec.role}` must be the name of a param"
+                label = f"this is {describe(value)}"
+                self._report.error("SG0150", message, named.value.span, label)
+            return None
+        written = value.text if isinstance(value, Word) else value.name
+        known = self._known.get(placed.prefix + written) or self._known.get(written)
+        if known is None:
+            help = did_you_mean(written, [*self._known, NONE])
+            message = f"no param is named `{written}`"
+            self._report.error("SG0151", message, named.value.span, help=help)
+            return None
+        transposed = isinstance(value, Tied)
+        shape = tuple(reversed(spec.shape)) if transposed else spec.shape
+        self._shape(known, spec, shape, named.span)
+        return ParamUse(spec.role, known.name, transposed)
+
+    def _shape(self, known: _Known, spec: ParamSpec, shape: Sizes, span: Span) -> None:
+        if known.shape is None:
+            known.shape, known.shaped_at, known.default = shape, span, spec
+        elif known.shape != shape and known.shaped_at is not None:
+            related = (Place(known.shaped_at, f"{shape_text(known.shape)} here"),)
+            message = f"`{known.name}` cannot have two shapes"
+            label = f"{shape_text(shape)} here"
+            self._report.error("SG0152", message, span, label, related=related)
+
+    def _scale(self, named: tree.Named, uses: dict[str, ParamUse], scope: Scope) -> None:
+        role, scale = (n.text for n in named.path.names)
+        if scale not in SCALES or role not in uses:
+            help = did_you_mean(scale, SCALES)
+            message = f"a param has no setting `{scale}`"
+            self._report.error("SG0100", message, named.path.span, help=help)
+            return
+        value = evaluate(named.value, scope, self._report)
+        if value is None:
+            return
+        number = as_number(value, f"`{scale}`", named.value.span, self._report)
+        if number is None:
+            return
+        if float(number) not in NOT_NEGATIVE:
+            self._report.error("SG0201", f"`{scale}` must be at least 0", named.value.span)
+        known = self._known[uses[role].name]
+        earlier = known.scales.get(scale)
+        if earlier is not None and earlier[0] != float(number):
+            related = (Place(earlier[1], f"{earlier[0]:g} here"),)
+            message = f"`{known.name}` cannot have two values of `{scale}`"
+            self._report.error("SG0153", message, named.span, related=related)
+        known.scales[scale] = (float(number), named.span)
+
+    def finish(self) -> tuple[NetParam, ...]:
+        """Every param with its shape and initialiser; reports params that no layer uses."""
+        return tuple(p for k in self._known.values() if (p := self._finished(k)) is not None)
+
+    def _finished(self, known: _Known) -> NetParam | None:
+        if known.shape is None or known.default is None:
+            help = "name it in a layer: weight = " + known.name
+            self._report.error("SG0154", f"no layer uses `{known.name}`", known.span, help=help)
+            return None
+        elements = 1
+        for size in known.shape:
+            elements *= size
+        if elements > LARGEST:
+            label = f"{shape_text(known.shape)} is {elements:,} numbers"
+            self._report.error("SG0155", f"`{known.name}` is too large", known.span, label)
+            return None
+        initialiser = self._initialiser(known, known.shape, known.default)
+        scales = (known.scales.get(s, (1.0, known.span))[0] for s in SCALES)
+        lr_scale, wd_scale = scales
+        if initialiser is None:
+            return None
+        return NetParam(known.name, known.shape, initialiser, lr_scale, wd_scale, known.span)
+
+    def _initialiser(self, known: _Known, shape: Sizes, spec: ParamSpec) -> Initialiser | None:
+        if known.drawn is None:
+            kind, given = spec.initialiser
+            matched = match_settings(
+                (), INITIALISERS[kind].settings[len(given) :], {}, known.span, self._report
+            )
+            assert matched is not None, "default initialisers need no more settings"
+            return _initialiser(kind, Matched({**given, **matched.values}, {}))
+        call, scope = known.drawn
+        kind = call.path.text
+        if kind not in INITIALISERS:
+            help = did_you_mean(kind, INITIALISERS)
+            message = f"`{kind}` draws no params"
+            self._report.error("SG0156", message, call.path.span, help=help)
+            return None
+        table = INITIALISERS[kind].settings
+        matched = match_settings(call.arguments, table, scope, call.span, self._report)
+        if matched is None:
+            return None
+        initialiser = _initialiser(kind, matched)
+        settings = dict(initialiser.settings)
+        fits = check_initialiser(kind, settings, shape, call.span, self._report)
+        return initialiser if fits else None
+
+
+def _initialiser(kind: str, matched: Matched) -> Initialiser:
+    values = []
+    for name, value in matched.values.items():
+        assert isinstance(value, int | float), "initialisers take numbers"
+        values.append((name, float(value)))
+    return Initialiser(kind, tuple(values))

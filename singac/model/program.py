@@ -1,0 +1,225 @@
+"""Files of a program -> its blocks by kind and name, with `let`s and command-line changes applied.
+
+A `use` brings another file's blocks as if they stood there; paths are relative to the file that
+says them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from singac.diagnostics import Failed, Place, Report, Source, Span, did_you_mean
+from singac.model.values import Binding, Scope, evaluate
+from singac.syntax import tree
+from singac.syntax.parse import parse
+from singac.syntax.read import read
+
+Named = (
+    tree.Data
+    | tree.Block
+    | tree.LayerDef
+    | tree.UpdaterDef
+    | tree.Net
+    | tree.Partition
+    | tree.Cluster
+)
+Item = TypeVar("Item", bound=tree.Item)
+DEEPEST_USE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`--let hidden=512` or `--set train.steps=100`, as `option name=value`."""
+
+    option: str
+    name: str
+    value: str
+
+    @property
+    def source(self) -> Source:
+        return Source(f"--{self.option}", f"let {self.name.replace('.', '_')} = {self.value}")
+
+
+@dataclass(slots=True)
+class Blocks:
+    """The blocks of a program, each kind in declaration order."""
+
+    data: dict[str, tree.Data] = field(default_factory=dict)
+    blocks: dict[str, tree.Block] = field(default_factory=dict)
+    layers: dict[str, tree.LayerDef] = field(default_factory=dict)
+    updaters: dict[str, tree.UpdaterDef] = field(default_factory=dict)
+    nets: dict[str, tree.Net] = field(default_factory=dict)
+    partitions: dict[str, tree.Partition] = field(default_factory=dict)
+    trains: list[tree.Train] = field(default_factory=list)
+    clusters: dict[str, tree.Cluster] = field(default_factory=dict)
+    lets: dict[str, Binding] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> Scope:
+        return self.lets
+
+
+def gather(program: tree.Program, changes: tuple[Change, ...], report: Report) -> Blocks:
+    """All blocks of a program and of the files it uses."""
+    blocks = Blocks()
+    items = tuple(_with_uses(program, (), report))
+    _bind_lets(items, changes, blocks, report)
+    for item in items:
+        _file(item, blocks, report)
+    return _changed(blocks, changes, report)
+
+
+def _with_uses(program: tree.Program, using: tuple[str, ...], report: Report) -> list[tree.Item]:
+    here = (*using, str(Path(program.source.path).resolve()))
+    items: list[tree.Item] = []
+    for item in program.items:
+        if isinstance(item, tree.Use):
+            items += _used(item, here, report)
+        else:
+            items.append(item)
+    return items
+
+
+def _used(use: tree.Use, using: tuple[str, ...], report: Report) -> list[tree.Item]:
+    path = Path(use.span.source.path).parent / use.path.text
+    if str(path.resolve()) in using or len(using) > DEEPEST_USE:
+        report.error("SG0106", f"the file {use.path.text} uses itself", use.span)
+        return []
+    try:
+        return _with_uses(parse(read(path)), using, report)
+    except Failed as failed:
+        report.error("SG0107", f"{use.path.text} cannot be used", use.span)
+        report.found.extend(failed.diagnostics)
+        return []
+
+
+def _bind_lets(
+    items: tuple[tree.Item, ...], changes: tuple[Change, ...], blocks: Blocks, report: Report
+) -> None:
+    """Lets in order, each seeing the ones before; `--let` replaces the value of one."""
+    replaced = {c.name: c for c in changes if c.option == "let"}
+    for item in items:
+        if not isinstance(item, tree.Let):
+            continue
+        name = item.name.text
+        if name in blocks.lets:
+            _duplicate(item.name, blocks.lets[name].span, report)
+            continue
+        node = _changed_value(replaced.pop(name), report) if name in replaced else item.value
+        value = evaluate(node, blocks.lets, report) if node else None
+        if value is not None:
+            blocks.lets[name] = Binding(value, item.name.span)
+    for change in replaced.values():
+        span = Span(change.source, 4, 4 + len(change.name))
+        message = f"the program has no `let {change.name}` to replace"
+        report.error("SG0108", message, span, help=did_you_mean(change.name, blocks.lets))
+
+
+def _changed_value(change: Change, report: Report) -> tree.Value | None:
+    """The value of a `--let` or `--set`, read as the text of a `let`."""
+    try:
+        (item,) = parse(change.source).items
+    except (Failed, ValueError) as error:
+        found = error.diagnostics if isinstance(error, Failed) else ()
+        report.found.extend(found)
+        return None
+    assert isinstance(item, tree.Let), "the text was made as a let"
+    return item.value
+
+
+def _file(item: tree.Item, blocks: Blocks, report: Report) -> None:
+    match item:
+        case tree.Train():
+            blocks.trains.append(item)
+        case tree.Use() | tree.Let():
+            pass
+        case _:
+            _add(_shelf(item, blocks), item, report)
+
+
+def _shelf(item: Named, blocks: Blocks) -> dict[str, Named]:
+    shelves: Mapping[type, object] = {
+        tree.Data: blocks.data,
+        tree.Block: blocks.blocks,
+        tree.LayerDef: blocks.layers,
+        tree.UpdaterDef: blocks.updaters,
+        tree.Net: blocks.nets,
+        tree.Partition: blocks.partitions,
+        tree.Cluster: blocks.clusters,
+    }
+    shelf = shelves[type(item)]
+    assert isinstance(shelf, dict), "each kind of block has a shelf"
+    return shelf
+
+
+def _add(shelf: dict[str, Named], item: Named, report: Report) -> None:
+    name = item.name
+    if name.text in shelf:
+        _duplicate(name, shelf[name.text].name.span, report)
+    else:
+        shelf[name.text] = item
+
+
+def _duplicate(name: tree.Name, first: Span | None, report: Report) -> None:
+    related = (Place(first, "first named here"),) if first else ()
+    report.error("SG0109", f"`{name.text}` is named twice", name.span, related=related)
+
+
+# -- --set -----------------------------------------------------------------------------------------
+
+
+def _changed(blocks: Blocks, changes: tuple[Change, ...], report: Report) -> Blocks:
+    for change in (c for c in changes if c.option == "set"):
+        node = _changed_value(change, report)
+        if node is not None:
+            _set(blocks, change, node, report)
+    return blocks
+
+
+def _set(blocks: Blocks, change: Change, node: tree.Value, report: Report) -> None:
+    """`train.steps`, `cluster.sync_every`, `data.scale`; a block's own name serves as well."""
+    block, _, setting = change.name.partition(".")
+    trains = [t for t in blocks.trains if block in ("train", t.net.text)]
+    clusters = [c for n, c in blocks.clusters.items() if block in ("cluster", n)]
+    data = [d for n, d in blocks.data.items() if block in ("data", n)]
+    if not setting or not (trains or clusters or data):
+        known = ["train", "cluster", "data", *blocks.clusters, *blocks.data]
+        span = Span(change.source, 4, 4 + len(change.name))
+        help = did_you_mean(block, known) if setting else "write --set train.steps=100"
+        report.error("SG0110", f"no block `{block}` has settings to replace", span, help=help)
+        return
+    named = _named(setting, node)
+    blocks.trains = [_with_setting(t, named) if t in trains else t for t in blocks.trains]
+    for cluster in clusters:
+        blocks.clusters[cluster.name.text] = replace(
+            cluster, members=_replaced(cluster.members, named)
+        )
+    for item in data:
+        call = replace(item.call, arguments=_replaced(item.call.arguments, named))
+        blocks.data[item.name.text] = replace(item, call=call)
+
+
+def _with_setting(train: tree.Train, named: tree.Named) -> tree.Train:
+    return replace(train, settings=_replaced(train.settings, named))
+
+
+Member = TypeVar("Member")
+
+
+def _replaced(members: tuple[Member, ...], named: tree.Named) -> tuple[Member | tree.Named, ...]:
+    """The members with the setting of that name replaced, or added at the end."""
+
+    def is_it(member: object) -> bool:
+        return isinstance(member, tree.Named) and member.path.text == named.path.text
+
+    if any(is_it(m) for m in members):
+        return tuple(named if is_it(m) else m for m in members)
+    return (*members, named)
+
+
+def _named(setting: str, node: tree.Value) -> tree.Named:
+    names = tuple(tree.Name(n, node.span) for n in setting.split("."))
+    return tree.Named(tree.Path(names, node.span), node, node.span)

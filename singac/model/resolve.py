@@ -1,0 +1,340 @@
+"""Syntax tree -> model: the net graph, its data, its training and its topology.
+
+Everything a file says is checked, whether a run would use it or not; what a run uses is chosen by
+`Choices`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from singac.diagnostics import Diagnostic, Exit, Place, Report, Source, did_you_mean
+from singac.layers.kind import LayerKind, Sizes, columns
+from singac.layers.table import KINDS
+from singac.model import equations
+from singac.model.arguments import collect
+from singac.model.equations import PointwiseLayer, Updater
+from singac.model.net import Net, kinds_of, resolve_net
+from singac.model.program import Blocks, Change, gather
+from singac.model.rules import Rules, resolve_rules
+from singac.model.topology import Cluster, check_processes, resolve_cluster, without_cluster
+from singac.model.training import TrainBlock, resolve_train
+from singac.model.values import Scope
+from singac.settings import Given, Setting
+from singac.sources.kind import Facts, Request
+from singac.sources.probe import probe, request_of
+from singac.sources.table import SOURCES
+from singac.syntax import tree
+from singac.syntax.parse import parse
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line chose; None leaves the choice to the program."""
+
+    np: int | None = None
+    cluster: str | None = None
+    partition: str | None = None
+    train: str | None = None
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A resolved data block."""
+
+    name: str
+    request: Request
+    facts: Facts
+
+    @property
+    def shapes(self) -> dict[str, Sizes]:
+        return {f.name: f.shape for f in self.facts.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that one train block needs."""
+
+    net: Net
+    dataset: Dataset
+    train: TrainBlock
+    cluster: Cluster
+    rules: Rules | None
+
+
+def prelude() -> Source:
+    """The text of the built-in pointwise layers and updaters."""
+    text = resources.files("grammar").joinpath("prelude.singa").read_text(encoding="utf-8")
+    return Source("prelude.singa", text)
+
+
+@dataclass(slots=True)
+class _Program:
+    """Everything resolved, by name, in declaration order."""
+
+    blocks: Blocks
+    kinds: Mapping[str, LayerKind]
+    updaters: Mapping[str, Updater]
+    data: dict[str, Dataset]
+    nets: dict[str, Net]
+    rules: dict[str, Rules]
+
+
+def check(program: tree.Program, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
+    """Every diagnostic of a program; empty when it is right."""
+    report = Report()
+    resolved = _resolve_all(program, choices, report, cache)
+    for block in resolved.blocks.trains:
+        _train(block, resolved, report)
+    for cluster in resolved.blocks.clusters.values():
+        if choices.np is not None or not _mentions_np(cluster):
+            resolve_cluster(cluster, choices.np, resolved.blocks.scope, report)
+    return report.found
+
+
+def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -> tuple[Model, ...]:
+    """The models of the chosen train blocks, in order.
+
+    `cache` is a folder of prepared data that spares reading data again. Raises `Failed`.
+    """
+    report = Report()
+    resolved = _resolve_all(program, choices, report, cache)
+    trains = _chosen_trains(program, resolved.blocks, choices, report)
+    blocks = [(t, _train(t, resolved, report)) for t in trains]
+    cluster = _chosen_cluster(resolved, choices, report)
+    models = []
+    for block, train in blocks:
+        rules = _chosen_rules(block, resolved, choices, report)
+        if train is not None and cluster is not None:
+            net = resolved.nets[block.net.text]
+            dataset = resolved.data[net.block.data.text]
+            models.append(Model(net, dataset, train, cluster, rules))
+    report.stop_if_any()
+    return tuple(models)
+
+
+def _resolve_all(
+    program: tree.Program, choices: Choices, report: Report, cache: str | None
+) -> _Program:
+    blocks = gather(program, choices.changes, report)
+    layers, updaters = _definitions(blocks, report)
+    kinds = kinds_of(layers)
+    resolved = _Program(blocks, kinds, updaters, {}, {}, {})
+    for name, data in blocks.data.items():
+        dataset = _dataset(data, blocks.scope, report, cache)
+        if dataset is not None:
+            resolved.data[name] = dataset
+    for name, net in blocks.nets.items():
+        _net(name, net, resolved, report)
+    for name, partition in blocks.partitions.items():
+        _partition(name, partition, resolved, report)
+    return resolved
+
+
+def _definitions(
+    blocks: Blocks, report: Report
+) -> tuple[dict[str, PointwiseLayer], dict[str, Updater]]:
+    """The prelude's layers and updaters, then the program's own, which may replace them."""
+    built_in = gather(parse(prelude()), (), report)
+    layers: dict[str, PointwiseLayer] = {}
+    updaters: dict[str, Updater] = {}
+    for shelf in (built_in, blocks):
+        for name, layer in shelf.layers.items():
+            if name in KINDS:
+                message = f"`{name}` is a built-in layer and not an equation"
+                report.error("SG0129", message, layer.name.span, help="choose another name")
+            if (found := equations.layer(layer, report)) is not None:
+                layers[name] = found
+        for name, updater in shelf.updaters.items():
+            if (made := equations.updater(updater, report)) is not None:
+                updaters[name] = made
+    return layers, updaters
+
+
+# -- data ------------------------------------------------------------------------------------------
+
+
+def _dataset(data: tree.Data, scope: Scope, report: Report, cache: str | None) -> Dataset | None:
+    kind = data.call.path.text
+    if kind not in SOURCES:
+        help = did_you_mean(kind, SOURCES)
+        message = f"there is no data kind `{kind}`"
+        report.error("SG0170", message, data.call.path.span, help=help)
+        return None
+    given = _given(data.call, SOURCES[kind].settings, scope, report)
+    if given is None:
+        return None
+    request = request_of(kind, given, data.call.span, report)
+    facts = None if request is None else probe(request, report, cache)
+    return None if request is None or facts is None else Dataset(data.name.text, request, facts)
+
+
+def _given(
+    call: tree.Apply, table: tuple[Setting, ...], scope: Scope, report: Report
+) -> dict[str, Given] | None:
+    before = len(report.found)
+    given, _ = collect(call.arguments, table, scope, report, ())
+    return given if len(report.found) == before else None
+
+
+# -- nets ------------------------------------------------------------------------------------------
+
+
+def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None:
+    data = block.data
+    if data.text not in resolved.blocks.data:
+        help = did_you_mean(data.text, resolved.blocks.data) or f"write data {data.text} = csv(...)"
+        report.error("SG0171", f"there is no data `{data.text}`", data.span, help=help)
+        return
+    dataset = resolved.data.get(data.text)
+    if dataset is None:
+        return
+    blocks, scope = resolved.blocks.blocks, resolved.blocks.scope
+    net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report)
+    if net is not None and _labels_fit(net, dataset, report):
+        resolved.nets[name] = net
+
+
+def _labels_fit(net: Net, dataset: Dataset, report: Report) -> bool:
+    """Whether every label is a class number below the number of scores."""
+    largest = dataset.facts.label
+    for layer in net.graph.layers():
+        slot = None if layer.kind is None else layer.kind.label_slot
+        if slot is None:
+            continue
+        scores, source = net.graph.layer(layer.sources[0]), net.graph.layer(layer.sources[slot])
+        if source.kind is not None:
+            continue
+        if largest is None:
+            message = f"`{source.name}` holds real numbers, and `{layer.name}` needs class numbers"
+            report.error("SG0172", message, layer.span)
+            return False
+        if largest.largest >= columns(scores.shape):
+            _label_out_of_range(net, layer.name, dataset, report)
+            return False
+    return True
+
+
+def _label_out_of_range(net: Net, layer: str, dataset: Dataset, report: Report) -> None:
+    largest = dataset.facts.label
+    assert largest is not None, "only called with labels"
+    loss = net.graph.layer(layer)
+    scores = net.graph.layer(loss.sources[0])
+    classes = columns(scores.shape)
+    message = f"label {largest.largest} at {largest.place} of {largest.file} is out of range"
+    related = (Place(scores.span, f"`{scores.name}` has {classes} classes, 0 to {classes - 1}"),)
+    help = f"give `{scores.name}` {largest.largest + 1} units, or mend the data"
+    report.error("SG0173", message, loss.span, related=related, help=help, exit=Exit.DAMAGED)
+
+
+# -- partitions, trains, clusters ------------------------------------------------------------------
+
+
+def _partition(name: str, block: tree.Partition, resolved: _Program, report: Report) -> None:
+    if block.net.text not in resolved.blocks.nets:
+        help = did_you_mean(block.net.text, resolved.blocks.nets)
+        message = f"there is no net `{block.net.text}`"
+        report.error("SG0174", message, block.net.span, help=help)
+        return
+    net = resolved.nets.get(block.net.text)
+    if net is not None and (rules := resolve_rules(block, net, report)) is not None:
+        resolved.rules[name] = rules
+
+
+def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock | None:
+    name = block.net.text
+    if name not in resolved.blocks.nets:
+        help = did_you_mean(name, resolved.blocks.nets)
+        report.error("SG0174", f"there is no net `{name}`", block.net.span, help=help)
+        return None
+    net = resolved.nets.get(name)
+    examples = None
+    if net is not None:
+        examples = resolved.data[net.block.data.text].facts.train
+    scope = resolved.blocks.scope
+    train = resolve_train(block, examples, resolved.updaters, scope, report)
+    if net is None or not _has_loss(net, block, report):
+        return None
+    return train
+
+
+def _has_loss(net: Net, block: tree.Train, report: Report) -> bool:
+    if any(layer.kind is not None and layer.kind.is_loss for layer in net.graph.layers()):
+        return True
+    related = (Place(net.block.name.span, "this net"),)
+    message = f"the net `{net.graph.name}` has no loss to train by"
+    help = "end it in a loss: [fc2, label] -> softmax_loss"
+    report.error("SG0175", message, block.net.span, related=related, help=help)
+    return False
+
+
+def _chosen_trains(
+    program: tree.Program, blocks: Blocks, choices: Choices, report: Report
+) -> list[tree.Train]:
+    chosen = choices.train
+    trains = [t for t in blocks.trains if chosen in (None, t.net.text)]
+    if trains:
+        return trains
+    names = [t.net.text for t in blocks.trains]
+    if chosen is not None and names:
+        report.error(
+            "SG0176", f"no train block trains `{chosen}`", help=did_you_mean(chosen, names)
+        )
+    else:
+        message = "the program has no train block"
+        help = "train mlp { updater = SGD(rate = 0.1)  batch = 64  steps = 1000 }"
+        report.found.append(Diagnostic("SG0176", message, help=help, file=program.source.path))
+    return []
+
+
+def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Cluster | None:
+    clusters = resolved.blocks.clusters
+    name = choices.cluster
+    if name is None and len(clusters) > 1 and choices.np != 1:
+        message = f"the program has several clusters: {', '.join(clusters)}"
+        first = f"choose one with --cluster {next(iter(clusters))}"
+        report.error("SG0402", message, help=first, exit=Exit.USAGE)
+        return None
+    if name is not None and name not in clusters:
+        message = f"there is no cluster `{name}`"
+        help = did_you_mean(name, clusters)
+        report.error("SG0402", message, help=help, exit=Exit.USAGE)
+        return None
+    if not clusters or (name is None and len(clusters) > 1):
+        return without_cluster(choices.np or 1)
+    block = clusters[name] if name is not None else next(iter(clusters.values()))
+    cluster = resolve_cluster(block, choices.np, resolved.blocks.scope, report)
+    if cluster is not None and choices.np is not None:
+        check_processes(cluster, choices.np, report)
+    return cluster
+
+
+def _chosen_rules(
+    block: tree.Train, resolved: _Program, choices: Choices, report: Report
+) -> Rules | None:
+    name = choices.partition
+    if name == AUTO:
+        message = "`--partition auto` cannot be compiled yet"
+        report.error("SG0190", message, help="leave it out: every layer is cut on batch")
+        return None
+    if name is not None:
+        partition = resolved.blocks.partitions.get(name)
+        if partition is None:
+            help = did_you_mean(name, resolved.blocks.partitions)
+            report.error("SG0177", f"there is no partition `{name}`", help=help, exit=Exit.USAGE)
+        return resolved.rules.get(name)
+    own = [n for n, p in resolved.blocks.partitions.items() if p.net.text == block.net.text]
+    if len(own) > 1:
+        message = f"the net `{block.net.text}` has several partitions: {', '.join(own)}"
+        first = f"choose one with --partition {own[0]}"
+        report.error("SG0177", message, help=first, exit=Exit.USAGE)
+    return resolved.rules.get(own[0]) if len(own) == 1 else None
+
+
+def _mentions_np(cluster: tree.Cluster) -> bool:
+    return "np" in cluster.span.text.replace("{", " ").split()

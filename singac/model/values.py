@@ -1,0 +1,159 @@
+"""Values of settings: numbers are exact fractions, names are looked up in a scope.
+
+A name that no scope knows becomes a `Word`; whoever asked for the value knows whether a word may
+stand there (`separate`, `last`, `none`) or whether it is a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.syntax import tree
+
+MOST_BITS = 4096  # of a numerator or denominator; beyond it no setting is meant
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name without a value: `last`, `BP`, or a spelling mistake."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """`step(0.1, gamma = 0.5)`; its arguments are matched by whoever knows the word.
+
+    `scope` is what the names in the arguments mean where the call stands.
+    """
+
+    name: str
+    arguments: tuple[tree.Argument, ...]
+    span: Span
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Tied:
+    """`w'`, a param transposed."""
+
+    name: str
+    span: Span
+
+
+Value = Fraction | tuple[int, ...] | str | Word | Called | Tied
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A named value and the place that named it."""
+
+    value: Value
+    span: Span | None
+
+
+Scope = Mapping[str, Binding]
+
+
+def evaluate(node: tree.Value, scope: Scope, report: Report) -> Value | None:
+    """The value of an expression, or None after reporting why it has none."""
+    match node:
+        case tree.Number(text, span):
+            return _number(text, span, report)
+        case tree.Shape(sizes):
+            return sizes
+        case tree.String(text):
+            return text
+        case tree.Reference(path, span):
+            return scope[path.text].value if path.text in scope else Word(path.text, span)
+        case tree.Transposed(path, span):
+            return Tied(path.text, span)
+        case tree.Apply(path, arguments, span):
+            return Called(path.text, arguments, span, scope)
+        case tree.Negate(operand):
+            value = _as_number(operand, scope, report)
+            return None if value is None else -value
+        case tree.Binary():
+            return _binary(node, scope, report)
+
+
+def _number(text: str, span: Span, report: Report) -> Fraction | None:
+    """The exact value; the exponent is looked at first, since 1e999999999 would fill memory."""
+    if float(text) == float("inf"):
+        report.error("SG0103", f"the number {text[:40]} is too large", span)
+        return None
+    return Fraction(text) if float(text) else Fraction(0)
+
+
+def _as_number(node: tree.Value, scope: Scope, report: Report) -> Fraction | None:
+    value = evaluate(node, scope, report)
+    if value is None or isinstance(value, Fraction):
+        return value
+    if isinstance(value, Word):
+        unknown_name(value, scope, report)
+        return None
+    related = _named_at(node, scope)
+    report.error("SG0104", "arithmetic needs numbers", node.span, describe(value), related=related)
+    return None
+
+
+def _named_at(node: tree.Value, scope: Scope) -> tuple[Place, ...]:
+    if isinstance(node, tree.Reference) and (span := scope[node.path.text].span):
+        return (Place(span, "named here"),)
+    return ()
+
+
+def _binary(node: tree.Binary, scope: Scope, report: Report) -> Fraction | None:
+    left = _as_number(node.left, scope, report)
+    right = _as_number(node.right, scope, report)
+    if left is None or right is None:
+        return None
+    if node.operator == "/" and right == 0:
+        report.error("SG0105", "division by zero", node.span)
+        return None
+    result = _OPERATIONS[node.operator](left, right)
+    if max(result.numerator.bit_length(), result.denominator.bit_length()) > MOST_BITS:
+        report.error("SG0103", "the result of this arithmetic is too long a number", node.span)
+        return None
+    return result
+
+
+_OPERATIONS = {
+    "+": Fraction.__add__,
+    "-": Fraction.__sub__,
+    "*": Fraction.__mul__,
+    "/": Fraction.__truediv__,
+}
+
+
+def unknown_name(word: Word, scope: Scope, report: Report) -> None:
+    """Reports a word that stands where a value is needed."""
+    report.error(
+        "SG0101", f"nothing is named `{word.text}`", word.span, help=did_you_mean(word.text, scope)
+    )
+
+
+def describe(value: Value) -> str:
+    """A value in words, for messages."""
+    match value:
+        case Fraction():
+            return f"the number {show_number(value)}"
+        case tuple():
+            return f"the shape {'x'.join(map(str, value))}"
+        case str():
+            return f'the text "{value}"'
+        case Word(text):
+            return f"the word `{text}`"
+        case Called(name):
+            return f"`{name}(...)`"
+        case Tied(name):
+            return f"the transposed param `{name}`"
+
+
+def show_number(value: Fraction) -> str:
+    """A number as short as it is exact enough to recognise."""
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"

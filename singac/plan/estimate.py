@@ -1,0 +1,60 @@
+"""What a plan costs: floating-point operations, bytes moved and memory of each process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from singac.layers.expression import size
+from singac.layers.operations import (
+    ColumnSum,
+    Hits,
+    Measure,
+    Operation,
+    Pointwise,
+    Product,
+    Role,
+    SoftmaxLoss,
+)
+from singac.plan.plan import Buffer, Slice, Update
+
+FLOAT_BYTES = 4
+
+
+def flops(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
+    """Floating-point operations, a multiply-add counted as two, a function as one."""
+    match operation:
+        case Product(role, out, left, right, then=then):
+            weight = buffers[out if role is Role.WEIGHT_GRADIENT else right]
+            products = 2 * buffers[left].rows * weight.rows * weight.columns
+            return products + (_pointwise(then, buffers, buffers[left].rows) if then else 0)
+        case Pointwise(like):
+            return _pointwise(operation, buffers, buffers[like].rows)
+        case ColumnSum(_, source):
+            return buffers[source].rows * buffers[source].columns
+        case Measure(_, like, value):
+            return buffers[like].rows * buffers[like].columns * (1 + size(value))
+        case SoftmaxLoss(_, scores):
+            return 5 * buffers[scores].rows * buffers[scores].columns
+        case Hits(_, scores):
+            return buffers[scores].rows * buffers[scores].columns
+
+
+def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -> int:
+    """Elements times calls; a tensor that stays in registers has its operands' columns."""
+    known = [buffers[a.out] for a in operation.assigns if a.out in buffers]
+    columns = max((b.columns for b in known), default=0)
+    return rows * columns * sum(size(a.value) for a in operation.assigns)
+
+
+def update_flops(update: Update, slices: Sequence[Slice], workers: int) -> int:
+    """Operations of a server: the sum over workers and the updater, for each element it owns."""
+    elements = sum(s.stop - s.start for s in slices)
+    return elements * (workers - 1 + sum(size(e) for _, e in update.assigns))
+
+
+def moved_floats(slices: Sequence[Slice], hosts: Mapping[int, int], rank: int) -> int:
+    """Floats of gradients a worker on `rank` sends to servers on other ranks in a step.
+
+    As many come back as params. `hosts` maps a server to its rank.
+    """
+    return sum(s.stop - s.start for s in slices if hosts[s.server] != rank)

@@ -1,0 +1,329 @@
+"""A partitioned net -> one program a process.
+
+worker beside a server                       lone process
+feed                                         feed
+pull fc1 | run | pull fc2 | run | ...        run (the whole step)
+... run | push fc2 | run | push fc1          push fc1, fc2
+serve the slices of its server               serve every slice
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from singac.layers.operations import Operation, Product, Role, reads, writes
+from singac.model.resolve import Model
+from singac.partition.partition import PartitionedNet
+from singac.partition.split import Piece
+from singac.plan import estimate
+from singac.plan.fuse import fuse, stored
+from singac.plan.order import (
+    Item,
+    Order,
+    PullParam,
+    PushParam,
+    gradient_of,
+    metrics_of,
+    test_order,
+    train_order,
+)
+from singac.plan.place import Wish, place
+from singac.plan.plan import (
+    FORMAT_VERSION,
+    Buffer,
+    Data,
+    Feed,
+    Field,
+    Input,
+    Layout,
+    Memory,
+    Plan,
+    Process,
+    Program,
+    Pull,
+    Push,
+    Run,
+    Serve,
+    Space,
+    Step,
+    Stretch,
+    metric_buffer,
+    padded,
+)
+
+FLOAT_BYTES = 4
+SCRATCH = "scratch"
+Scratch = Callable[[str, int, int, int], int]  # role, rows, inputs, outputs -> bytes
+
+
+def project(net: PartitionedNet, model: Model, digest: str, scratch: Scratch) -> Plan:
+    """The plan of a run; `scratch` tells the working memory of a product on any machine."""
+    projector = _Projector(net, model, scratch)
+    topology, training = model.cluster.topology, model.train.training
+    processes = tuple(projector.process(rank) for rank in range(topology.processes))
+    return Plan(
+        FORMAT_VERSION,
+        digest,
+        net.graph.name,
+        net.name,
+        topology,
+        training,
+        _data(model),
+        metrics_of(net.graph),
+        net.params,
+        net.slices,
+        model.train.update,
+        tuple(projector.stretches),
+        processes,
+    )
+
+
+def _data(model: Model) -> Data:
+    facts = model.dataset.facts
+    fields = tuple(Field(f.name, f.shape, f.scale, f.mean, f.std) for f in facts.fields)
+    return Data(model.dataset.name, fields, facts.train, facts.test, facts.shuffle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """A phase of a worker with so many rows: where its tensors lie and what it runs in order."""
+
+    items: tuple[Item, ...]
+    buffers: dict[str, Buffer]
+    inputs: tuple[Input, ...]
+    scratch: int
+    arena: int
+
+
+@dataclass(slots=True)
+class _Projector:
+    net: PartitionedNet
+    model: Model
+    scratch: Scratch
+    stretches: dict[Stretch, int] = field(default_factory=dict)
+    phases: dict[tuple[str, int], _Phase] = field(default_factory=dict)
+
+    def process(self, rank: int) -> Process:
+        topology = self.model.cluster.topology
+        worker = rank if rank < topology.workers else None
+        first_server = topology.workers if topology.separate else 0
+        server = rank - first_server if 0 <= rank - first_server < topology.servers else None
+        piece = Piece(0, 0) if worker is None else self.net.rows[worker]
+        train = self._program("train", worker, server, piece.size)
+        test = None
+        if self.model.dataset.facts.test and worker is not None:
+            test = self._program("test", worker, None, piece.size)
+        process = Process(
+            rank,
+            worker,
+            server,
+            piece.start,
+            piece.size,
+            train,
+            test,
+            self._memory(worker, server, piece.size),
+            0,
+            0,
+            0,
+        )
+        return self._with_costs(process)
+
+    # -- programs ----------------------------------------------------------------------------------
+
+    def _program(self, name: str, worker: int | None, server: int | None, rows: int) -> Program:
+        order = self._order("train", rows)
+        served = self._served(server, _learned(order.items)) if name == "train" else []
+        if worker is None:
+            return Program(name, tuple(served), (), ())
+        phase = self._order(name, rows)
+        lone = self.model.cluster.topology.processes == 1
+        steps = self._steps(name, phase, rows, lone)
+        buffers = tuple(phase.buffers.values())
+        return Program(name, (Feed(), *steps, *served), buffers, phase.inputs)
+
+    def _served(self, server: int | None, learned: Sequence[str]) -> list[Serve]:
+        """The slices of a server in the order in which their gradients are pushed."""
+        index = {p.name: k for k, p in enumerate(self.net.params)}
+        return [
+            Serve(k)
+            for name in learned
+            for k, s in enumerate(self.net.slices)
+            if s.server == server and s.param == index[name]
+        ]
+
+    def _steps(self, name: str, phase: _Phase, rows: int, lone: bool) -> list[Step]:
+        """Items as steps; operations between two exchanges are one stretch."""
+        index = {p.name: k for k, p in enumerate(self.net.params)}
+        steps: list[Step] = []
+        waiting: list[Operation] = []
+        pushes: list[Step] = []
+
+        def flush() -> None:
+            if waiting:
+                steps.append(Run(self._stretch(name, tuple(waiting), phase, rows)))
+                waiting.clear()
+
+        for item in phase.items:
+            match item:
+                case PullParam(param):
+                    if not lone:
+                        flush()
+                        steps.append(Pull(index[param]))
+                case PushParam(param) if lone:
+                    pushes.append(Push(index[param]))
+                case PushParam(param):
+                    flush()
+                    steps.append(Push(index[param]))
+                case _:
+                    waiting.append(item)
+        flush()
+        return steps + pushes
+
+    def _stretch(
+        self, phase_name: str, operations: tuple[Operation, ...], phase: _Phase, rows: int
+    ) -> int:
+        names = dict.fromkeys(n for o in operations for n in (*reads(o), *writes(o), *_metrics(o)))
+        buffers = tuple(
+            replace(phase.buffers[n], first=0, last=0) for n in names if n in phase.buffers
+        )
+        scratch = max((self._scratch_of(o, phase.buffers) for o in operations), default=0)
+        label = f"{phase_name}: {_span_of(operations)}"
+        stretch = Stretch(label, rows, operations, buffers, phase.scratch, scratch)
+        return self.stretches.setdefault(stretch, len(self.stretches))
+
+    # -- buffers -----------------------------------------------------------------------------------
+
+    def _order(self, name: str, rows: int) -> _Phase:
+        key = (name, rows)
+        if key not in self.phases:
+            self.phases[key] = self._phase(name, rows)
+        return self.phases[key]
+
+    def _phase(self, name: str, rows: int) -> _Phase:
+        batch = self.model.train.training.batch
+        make = train_order if name == "train" else test_order
+        order = make(self.net.graph, batch)
+        items = fuse(order.items, order.columns)
+        buffers = {b.name: b for b in self._fixed_buffers()}
+        wishes = _lifetimes(items, order, rows, self._fields())
+        largest = max(
+            (self._scratch_of(o, {**buffers, **_unplaced(order, rows)}) for o in _only(items)),
+            default=0,
+        )
+        wishes.append(Wish(SCRATCH, largest, 0, len(items)))
+        offsets, arena = place(wishes)
+        for wish in wishes:
+            if wish.name != SCRATCH:
+                columns = order.columns[wish.name]
+                buffers[wish.name] = Buffer(
+                    wish.name,
+                    Space.ARENA,
+                    offsets[wish.name],
+                    rows,
+                    columns,
+                    first=wish.first,
+                    last=wish.last,
+                )
+        inputs = tuple(Input(f, buffers[f]) for f in self._fields() if f in buffers)
+        return _Phase(items, buffers, inputs, offsets[SCRATCH], arena)
+
+    def _fields(self) -> list[str]:
+        return [f.name for f in self.model.dataset.facts.fields]
+
+    def _fixed_buffers(self) -> list[Buffer]:
+        """Params, gradients and metrics, whose places no lifetime decides."""
+        found = []
+        for param in self.net.params:
+            *outer, columns = param.shape
+            rows = outer[0] if outer else 1
+            at = param.start * FLOAT_BYTES
+            spaces = ((param.name, Space.PARAMS), (gradient_of(param.name), Space.GRADIENTS))
+            found += [Buffer(n, space, at, rows, columns, param.layout) for n, space in spaces]
+        for k, metric in enumerate(metrics_of(self.net.graph)):
+            found.append(Buffer(metric_buffer(metric), Space.METRICS, 8 * k, 1, 1))
+        return found
+
+    def _scratch_of(self, operation: Operation, buffers: dict[str, Buffer]) -> int:
+        if not isinstance(operation, Product):
+            return 0
+        is_gradient = operation.role is Role.WEIGHT_GRADIENT
+        weight = buffers[operation.out if is_gradient else operation.right]
+        rows = buffers[operation.left].rows
+        return self.scratch(operation.role.value, rows, weight.rows, weight.columns)
+
+    # -- costs -------------------------------------------------------------------------------------
+
+    def _memory(self, worker: int | None, server: int | None, rows: int) -> Memory:
+        params = sum(p.floats for p in self.net.params) * FLOAT_BYTES
+        owned = sum(s.stop - s.start for s in self.net.slices if s.server == server)
+        states = owned * len(self.model.train.update.states) * FLOAT_BYTES
+        if worker is None:
+            return Memory(0, params, 0, states)
+        phases = ("train", "test") if self.model.dataset.facts.test else ("train",)
+        arena = max(self._order(name, rows).arena for name in phases)
+        return Memory(arena, params, params, states)
+
+    def _with_costs(self, process: Process) -> Process:
+        topology, slices = self.model.cluster.topology, self.net.slices
+        first = topology.workers if topology.separate else 0
+        hosts = {server: first + server for server in range(topology.servers)}
+        owned = [s for s in slices if s.server == process.server]
+        flops = estimate.update_flops(self.model.train.update, owned, topology.workers)
+        sent = received = 0
+        if process.worker is not None:
+            phase = self._order("train", process.rows)
+            operations = _only(phase.items)
+            flops += sum(estimate.flops(o, phase.buffers) for o in operations)
+            moved = estimate.moved_floats(slices, hosts, process.rank) * FLOAT_BYTES
+            sent, received = moved, moved
+        if process.server is not None:
+            others = topology.workers - (process.worker is not None)
+            served = sum(s.stop - s.start for s in owned) * FLOAT_BYTES * others
+            sent, received = sent + served, received + served
+        return replace(process, flops=flops, bytes_sent=sent, bytes_received=received)
+
+
+# -- helpers ---------------------------------------------------------------------------------------
+
+
+def _only(items: Sequence[Item]) -> list[Operation]:
+    return [i for i in items if not isinstance(i, PullParam | PushParam)]
+
+
+def _learned(items: Sequence[Item]) -> tuple[str, ...]:
+    return tuple(i.param for i in items if isinstance(i, PushParam))
+
+
+def _metrics(operation: Operation) -> tuple[str, ...]:
+    metric = getattr(operation, "metric", None)
+    return (metric_buffer(metric),) if metric else ()
+
+
+def _span_of(operations: Sequence[Operation]) -> str:
+    """First and last tensor written: what a reader knows a stretch by."""
+    names = [n for o in operations for n in (*writes(o), *_metrics(o))]
+    first, last = names[0], names[-1]
+    return first if first == last else f"{first} .. {last}"
+
+
+def _lifetimes(items: Sequence[Item], order: Order, rows: int, fields: Sequence[str]) -> list[Wish]:
+    """Tensors of layers that some operation reads, from their first to their last touch."""
+    kept = [n for n in stored(items) if n in order.columns]
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for position, item in enumerate(items):
+        if isinstance(item, PullParam | PushParam):
+            continue
+        for name in (*reads(item), *writes(item)):
+            first.setdefault(name, position)
+            last[name] = position
+    first |= dict.fromkeys(fields, 0)
+    return [Wish(n, rows * padded(order.columns[n]) * FLOAT_BYTES, first[n], last[n]) for n in kept]
+
+
+def _unplaced(order: Order, rows: int) -> dict[str, Buffer]:
+    return {
+        n: Buffer(n, Space.ARENA, 0, rows, columns, Layout.ROWS)
+        for n, columns in order.columns.items()
+    }

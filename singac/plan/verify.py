@@ -1,0 +1,246 @@
+"""All programs of a plan, held against each other before anything runs.
+
+What is found here is a fault of the compiler, or of a plan that was tampered with: each kind has a
+name of its own. A run of a verified plan cannot wait for ever on a process that is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from singac.layers.operations import Operation, reads, writes
+from singac.plan.order import gradient_of
+from singac.plan.plan import (
+    LANES,
+    Buffer,
+    Plan,
+    Process,
+    Program,
+    Pull,
+    Push,
+    Run,
+    Serve,
+    Space,
+    Step,
+)
+
+FLOAT_BYTES = 4
+
+
+class BrokenPlan(AssertionError):
+    """The plan contradicts itself."""
+
+
+class OverlappingBuffers(BrokenPlan):
+    """Two buffers share memory while both are kept."""
+
+
+class BufferOutside(BrokenPlan):
+    """A buffer or the scratch of a stretch reaches past the end of its space."""
+
+
+class UnwrittenBuffer(BrokenPlan):
+    """An operation reads what nothing has written before."""
+
+
+class UnownedParam(BrokenPlan):
+    """A part of a param belongs to no server."""
+
+
+class TwoOwners(BrokenPlan):
+    """A part of a param belongs to two servers."""
+
+
+class MissingPull(BrokenPlan):
+    """A stretch reads a param that its program did not wait for."""
+
+
+class EarlyPush(BrokenPlan):
+    """A param is read, or its gradient written, after its push."""
+
+
+class MissingPush(BrokenPlan):
+    """A server waits for a gradient that some worker never pushes."""
+
+
+class DuplicatePush(BrokenPlan):
+    """A worker pushes a gradient twice in a step."""
+
+
+class MissingServe(BrokenPlan):
+    """A pushed gradient is served by nobody, or by a server that does not own the slice."""
+
+
+class Deadlock(BrokenPlan):
+    """Processes wait for each other in a circle."""
+
+
+def verify(plan: Plan) -> None:
+    """Raises the first BrokenPlan that is found; checks every process and their exchanges."""
+    _slices_cover_params(plan)
+    for process in plan.processes:
+        for program in (process.train, process.test):
+            if program is not None and process.worker is not None:
+                _buffers_apart(process, program)
+                _operations_in_order(plan, process, program)
+    _exchanges_match(plan)
+    _no_deadlock(plan)
+
+
+def _slices_cover_params(plan: Plan) -> None:
+    for index, param in enumerate(plan.params):
+        at = param.start
+        own = sorted((s.start, s.stop) for s in plan.slices if s.param == index)
+        for start, stop in own:
+            if start < at:
+                raise TwoOwners(f"floats {start} to {at} of {param.name} have two owners")
+            if start > at:
+                raise UnownedParam(f"floats {at} to {start} of {param.name} have no owner")
+            assert start % LANES == 0, "slices are cut at whole vectors"
+            at = stop
+        if at != param.start + param.floats:
+            raise UnownedParam(f"the end of {param.name} has no owner")
+
+
+def _buffers_apart(process: Process, program: Program) -> None:
+    arena = [b for b in program.buffers if b.space is Space.ARENA]
+    for buffer in arena:
+        if _end(buffer) > process.memory.arena:
+            raise BufferOutside(f"{buffer.name} of process {process.rank} ends past its arena")
+    for a, b in combinations(arena, 2):
+        together = a.first <= b.last and b.first <= a.last
+        if together and a.offset < _end(b) and b.offset < _end(a):
+            raise OverlappingBuffers(
+                f"{a.name} and {b.name} of process {process.rank} share memory"
+            )
+
+
+def _end(buffer: Buffer) -> int:
+    return buffer.offset + buffer.floats * FLOAT_BYTES
+
+
+def _operations_in_order(plan: Plan, process: Process, program: Program) -> None:
+    """Nothing is read before it is written, pulled or fed, and nothing touched after its push."""
+    written = {i.field for i in program.inputs} | {
+        b.name for b in program.buffers if b.space is Space.METRICS
+    }
+    names = {p.name for p in plan.params}
+    lone = len(plan.processes) == 1
+    pulled = set(names) if lone else set()
+    pushed: set[str] = set()
+    for step in program.steps:
+        match step:
+            case Pull(param):
+                pulled.add(plan.params[param].name)
+            case Push(param):
+                pushed.add(plan.params[param].name)
+            case Run(stretch):
+                _check_scratch(plan, process, stretch)
+                for operation in plan.stretches[stretch].operations:
+                    _check_params(operation, names, pulled, pushed)
+                    _check_read(operation, written | names, process)
+                    written.update(writes(operation))
+            case _:
+                pass
+
+
+def _check_scratch(plan: Plan, process: Process, index: int) -> None:
+    stretch = plan.stretches[index]
+    if stretch.scratch + stretch.scratch_bytes > process.memory.arena:
+        raise BufferOutside(f"the scratch of `{stretch.name}` ends past the arena")
+
+
+def _check_params(
+    operation: Operation, names: set[str], pulled: set[str], pushed: set[str]
+) -> None:
+    for name in reads(operation):
+        if name in names and name not in pulled:
+            raise MissingPull(f"{name} is read without a pull")
+        if name in pushed:
+            raise EarlyPush(f"{name} is read after its push")
+    for name in pushed:
+        if gradient_of(name) in writes(operation):
+            raise EarlyPush(f"the gradient of {name} is written after its push")
+
+
+def _check_read(operation: Operation, known: set[str], process: Process) -> None:
+    for name in reads(operation):
+        if name not in known:
+            raise UnwrittenBuffer(f"process {process.rank} reads {name} before it is written")
+
+
+def _exchanges_match(plan: Plan) -> None:
+    """Every served slice has a push from every worker, every push is served by its owners."""
+    served = {s.slice: p for p in plan.processes for s in p.train.steps if isinstance(s, Serve)}
+    for process in plan.processes:
+        pushes = [s.param for s in process.train.steps if isinstance(s, Push)]
+        if len(pushes) != len(dict.fromkeys(pushes)):
+            raise DuplicatePush(f"process {process.rank} pushes a param twice")
+        for index, piece in enumerate(plan.slices):
+            if process.worker is not None and index in served and piece.param not in pushes:
+                name = plan.params[piece.param].name
+                raise MissingPush(f"process {process.rank} never pushes {name}")
+            if piece.param in pushes and index not in served:
+                raise MissingServe(
+                    f"slice {index} of {plan.params[piece.param].name} is not served"
+                )
+    for index, process in served.items():
+        if process.server != plan.slices[index].server:
+            raise MissingServe(f"slice {index} is served by process {process.rank}, not its owner")
+
+
+def _no_deadlock(plan: Plan) -> None:
+    """Runs the exchanges of two steps without the computing: every process must come through."""
+    runners = [_Runner(plan, process.train.steps) for process in plan.processes]
+    versions = dict.fromkeys(range(len(plan.slices)), 0)
+    pushed: dict[int, int] = dict.fromkeys(range(len(plan.params)), 0)
+    workers = sum(p.worker is not None for p in plan.processes)
+    while not all(r.done for r in runners):
+        if not any([r.advance(versions, pushed, workers) for r in runners]):
+            stuck = next(k for k, r in enumerate(runners) if not r.done)
+            raise Deadlock(f"process {stuck} waits for ever at {runners[stuck].step}")
+
+
+class _Runner:
+    """One process going through its exchanges as far as the others let it."""
+
+    def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
+        self.plan = plan
+        self.steps = [s for _ in range(2) for s in steps if isinstance(s, Pull | Push | Serve)]
+        self.served = {s.slice for s in steps if isinstance(s, Serve)}
+        self.turn = len(self.steps) // 2
+        self.at = 0
+
+    @property
+    def done(self) -> bool:
+        return self.at == len(self.steps)
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self.at]
+
+    def advance(self, versions: dict[int, int], pushed: dict[int, int], workers: int) -> bool:
+        """Takes every step that can be taken now; tells whether there was one."""
+        start = self.at
+        while not self.done and self._take(versions, pushed, workers):
+            self.at += 1
+        return self.at > start
+
+    def _take(self, versions: dict[int, int], pushed: dict[int, int], workers: int) -> bool:
+        time = self.at // self.turn
+        match self.step:
+            case Pull(param):
+                own = [k for k, s in enumerate(self.plan.slices) if s.param == param]
+                return all(versions[k] >= time for k in own) or not self._is_learned(param)
+            case Push(param):
+                pushed[param] += 1
+            case Serve(index):
+                if pushed[self.plan.slices[index].param] < workers * (time + 1):
+                    return False
+                versions[index] += 1
+        return True
+
+    def _is_learned(self, param: int) -> bool:
+        """A param whose gradient nobody pushes keeps its first version."""
+        return any(isinstance(s, Push) and s.param == param for s in self.steps) or not self.steps
