@@ -107,7 +107,8 @@ class Counters:
 
     def set(self, counter: int, count: int) -> None:
         """Start counting from `count`; only before any process uses the counter."""
-        ctypes.c_int64.from_address(counter).value = count
+        words = (ctypes.c_int64 * 2).from_address(counter)
+        words[0], words[1] = count, 0
 
     def reached(self, counter: int, target: int) -> bool:
         return ctypes.c_int64.from_address(counter).value >= target

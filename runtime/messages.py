@@ -10,7 +10,7 @@ inside MPI. A worker and a server in one process copy instead of sending.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,7 +89,8 @@ class MessageStub:
     def _exchange(self, index: int, part: Slice) -> Exchange:
         serves = part.server == self._process.server
         workers = len(self._worker_ranks) if serves else 0
-        exchange = Exchange(_zeros(workers * (part.stop - part.start)).reshape(workers, -1))
+        floats = part.stop - part.start
+        exchange = Exchange(_zeros(workers * floats).reshape(workers, floats))
         if serves:
             self._serve_requests(exchange, index, part)
         elif self._process.worker is not None:
@@ -236,6 +237,18 @@ class MessageStub:
         never_come = [r for e in self._exchanges for r in e.gradients_in]
         for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
             request.Cancel()
+            self._until(request.Test)
+        for request in self._made():
+            request.Free()
+
+    def _made(self) -> Iterator[MPI.Prequest]:
+        """Every persistent request."""
+        yield from self._wishes
+        for exchange in self._exchanges:
+            yield from (*exchange.gradients_in, *exchange.gradients_out)
+            yield from (*exchange.params_in, *exchange.params_out)
+        for requests in (*self._sums_in, *self._sums_out):
+            yield from requests
 
 
 def _ranks(roles: Sequence[int | None]) -> list[int]:

@@ -1,8 +1,9 @@
 """One process of a run: `python -P -m runtime.rank JOB`.
 
-What can fail is imported and done under one roof, so that every end is told to the supervisor, and
-the process leaves by `os._exit`: an interpreter that shuts down in its own way would wait in MPI
-for processes that will never come.
+What can fail is imported and done under one roof, so that every end is told to the supervisor. After
+a failure the process leaves by `os._exit`: an interpreter that shuts down in its own way would wait
+in MPI for processes that will never come. After success it must not: MPI says goodbye to its
+launcher at the very end.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def main() -> None:
         faulthandler.enable(log)
         end = _outcome(job, rank, mark, line)
         line.send(end)
-    os._exit(0 if end["event"] == "bye" else 1)
+        if end["event"] != "bye":
+            os._exit(1)
+        faulthandler.disable()
 
 
 def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:

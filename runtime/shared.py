@@ -80,11 +80,16 @@ class SharedStub:
         return self._node.Get_rank() == 0
 
     def ready(self, step: int) -> None:
+        # A window of one process is not zero as it comes. Pads of gradients must be.
+        self.gradients.fill(0.0)
         if self.owns_memory_of_node():
+            self._board.fill(0.0)
             self._set_counters(step)
         patience.until(self._node.Ibarrier().Test, self._processes)
 
     def _set_counters(self, step: int) -> None:
+        for counter in (*self._given, self._ended):
+            self._counters.set(counter, 0)
         for pushed, updated, slices in zip(
             self._pushed, self._updated, self._slices_of, strict=True
         ):
