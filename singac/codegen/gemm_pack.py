@@ -1,9 +1,9 @@
 """Matrices on their way into panels of 16 columns, and 16 x 16 transposes.
 
-row-major, `ld` floats a row            panels of the matrix        panels of its transpose
-+----16----+----16----+--+..pad         [columns / 16][rows][16]    [rows / 16][columns][16]
-| r0       |          |                  one vector copied           16 x 16 floats turned
-| r1       |          |                  at a time                   at a time
+row-major                               panels of the matrix      panels of its transpose
++----16----+----16----+--+..pad         [columns/16][rows][16]    [rows/16][columns][16]
+| row 0    |          |  |              one vector is copied      16 x 16 floats are turned
+| row 1    |          |  |              at a time                 at a time
 """
 
 from collections.abc import Sequence
@@ -35,40 +35,62 @@ def padded(count: int) -> int:
     return -(-count // LANES) * LANES
 
 
-def pack(builder: ir.IRBuilder, source: ir.Value, rows: int, columns: int, to: ir.Value) -> None:
-    """Row-major [rows][ld] -> panels [ceil(columns / 16)][rows][16]; pads come along."""
-    row_bytes = padded(columns) * FLOAT_BYTES
-    with loop(builder, i64(0), i64(padded(columns) // LANES)) as panel:
-        column = offset(builder, source, panel, VECTOR_BYTES)
-        target = offset(builder, to, panel, rows * VECTOR_BYTES)
-        with loop(builder, i64(0), i64(rows)) as row:
-            vector = load(builder, offset(builder, column, row, row_bytes))
-            store(builder, vector, offset(builder, target, row, VECTOR_BYTES))
-
-
-def pack_transposed(
-    builder: ir.IRBuilder, source: ir.Value, rows: int, columns: int, to: ir.Value
+def copy_tile(
+    builder: ir.IRBuilder,
+    source: ir.Value,
+    panel_bytes: int,
+    row_bytes: int,
+    rows: int,
+    depth: ir.Value,
+    to: ir.Value,
 ) -> None:
-    """Row-major [rows][ld] -> panels of the transpose, [ceil(rows / 16)][ld][16].
+    """Rows of a matrix in panels -> a tile [depth / 16][rows][16], one stretch of memory."""
+    with loop(builder, i64(0), builder.lshr(depth, i64(4))) as panel:
+        here = offset(builder, source, panel, panel_bytes)
+        there = offset(builder, to, panel, rows * VECTOR_BYTES)
+        for row in range(rows):
+            vector = load(builder, offset(builder, here, row * row_bytes))
+            store(builder, vector, offset(builder, there, row * VECTOR_BYTES))
 
-    Lanes beyond the last row repeat it: nothing reads what is computed from them.
+
+def copy_panel(
+    builder: ir.IRBuilder, source: ir.Value, row_bytes: int, rows: ir.Value, to: ir.Value
+) -> None:
+    """16 columns of a row-major matrix -> rows [rows][16] of a panel."""
+    with loop(builder, i64(0), rows) as row:
+        vector = load(builder, offset(builder, source, row, row_bytes))
+        store(builder, vector, offset(builder, to, row, VECTOR_BYTES))
+
+
+def turn_panel(
+    builder: ir.IRBuilder,
+    source: ir.Value,
+    row_bytes: int,
+    number: ir.Value,
+    rows: int,
+    columns: ir.Value,
+    to: ir.Value,
+) -> None:
+    """16 rows of a row-major matrix, from row 16 * `number` on -> rows [columns][16] of a panel.
+
+    Columns are taken 16 at a time, pads and all. Where the matrix, of `rows` rows, ends, its last
+    row is taken for the missing ones: nothing reads what is computed from them.
     """
-    ld = padded(columns)
+
+    def turn(present: int) -> None:
+        function = transposer(builder.module, present)
+        with loop(builder, i64(0), columns, LANES) as column:
+            here = offset(builder, source, column, FLOAT_BYTES)
+            there = offset(builder, to, column, VECTOR_BYTES)
+            builder.call(function, [here, i64(row_bytes), there])
+
     whole, rest = divmod(rows, LANES)
-
-    def group(number: ir.Value, present: int) -> None:
-        turn = transposer(builder.module, present)
-        start = offset(builder, source, number, LANES * ld * FLOAT_BYTES)
-        target = offset(builder, to, number, ld * VECTOR_BYTES)
-        with loop(builder, i64(0), i64(ld), LANES) as column:
-            here = offset(builder, start, column, FLOAT_BYTES)
-            there = offset(builder, target, column, VECTOR_BYTES)
-            builder.call(turn, [here, i64(ld * FLOAT_BYTES), there])
-
-    with loop(builder, i64(0), i64(whole)) as number:
-        group(number, LANES)
+    if whole:
+        with builder.if_then(builder.icmp_signed("<", number, i64(whole))):
+            turn(LANES)
     if rest:
-        group(i64(whole), rest)
+        with builder.if_then(builder.icmp_signed("==", number, i64(whole))):
+            turn(rest)
 
 
 def transposer(module: ir.Module, rows: int) -> ir.Function:

@@ -1,13 +1,14 @@
-"""The micro-kernel: one register tile of C gains a block of A times a panel of B.
+"""The micro-kernel: one register tile of C gains a tile of A times a panel of B.
 
- B panel   [k][16]                    A panels  [k / 16][m][16]
- k -> a vector of 16 columns          (i, k) -> one float, broadcast to all lanes
-
-         16 columns
-       +------------+
-rows   |  C tile    |   rows x vectors accumulators, alive in registers
-       |            |   through the whole k loop
-       +------------+
+                        B panel [k][16]
+                        +----------------+  k
+                        | 16 floats      |  |  a vector (or two panels, two) a step
+                        +----------------+  v
+A tile [k/16][rows][16]
++------ k ------+       +----------------+
+| one float, to |       | C tile         |  rows x vectors accumulators that stay in
+| all lanes     |       |                |  registers through the whole k loop
++---------------+       +----------------+
 """
 
 from collections.abc import Sequence
@@ -29,59 +30,87 @@ from singac.codegen.ir import (
     internal,
     load,
     offset,
+    prefetch,
     store,
 )
 
 # Steps of k in one turn of the k loop. Divides 16, so that a turn stays in one panel of A.
-UNROLL = 4
+UNROLL = 8
 
 
 def tile_kernel(module: ir.Module, tile: Tile) -> ir.Function:
     """The micro-kernel of a tile, made on first use in the module:
 
-    `kernel(a, a_panel, b, b_panel, c, c_panel, k, add)` computes C = A B, plus C where `add` is
-    not 0. `*_panel` is the distance in bytes between two panels of 16 columns.
+    `kernel(a, b, b_panel, c, c_panel, k, add, ahead, ahead_panel)` computes C = A B, plus C where
+    `add` is not 0. `*_panel` is the distance in bytes between panels of 16 columns. On its way
+    it fetches as many lines as A has from `ahead`, where rows are 64 bytes apart.
     """
     name = f"tile_{tile.rows}x{tile.vectors * LANES}"
     function = module.globals.get(name)
     if function is None:
-        types = [POINTER, I64, POINTER, I64, POINTER, I64, I64, I64]
+        types = [POINTER, POINTER, I64, POINTER, I64, I64, I64, POINTER, I64]
         function = internal(module, name, types)
         _emit(function, tile)
     return function
 
 
 def _emit(function: ir.Function, tile: Tile) -> None:
-    a, a_panel, b, b_panel, c, c_panel, k, add = function.args
+    a, b, b_panel, c, c_panel, k, add, ahead, ahead_panel = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     b_columns = _panels(builder, b, b_panel, tile)
+    c_places = [
+        offset(builder, panel, row * VECTOR_BYTES)
+        for row in range(tile.rows)
+        for panel in _panels(builder, c, c_panel, tile)
+    ]
 
-    def step(start: ir.Value, sums: Sequence[ir.Value], steps: int) -> Sequence[ir.Value]:
-        a_block = _a_block(builder, a, a_panel, start)
-        for ahead in range(steps):
-            rows = [offset(builder, p, start, VECTOR_BYTES) for p in b_columns]
-            vectors = [load(builder, offset(builder, p, ahead * VECTOR_BYTES)) for p in rows]
-            sums = _outer_product(builder, offset(builder, a_block, ahead * 4), vectors, sums)
+    def steps(at: ir.Value, sums: Sequence[ir.Value], count: int) -> Sequence[ir.Value]:
+        a_columns = _a_columns(builder, a, tile, at)
+        b_rows = [offset(builder, column, at, VECTOR_BYTES) for column in b_columns]
+        for i in range(count):
+            vectors = [load(builder, offset(builder, row, i * VECTOR_BYTES)) for row in b_rows]
+            a_column = offset(builder, a_columns, i * FLOAT_BYTES)
+            sums = _outer_product(builder, a_column, vectors, sums)
         return sums
 
+    def turn(at: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        _fetch_ahead(builder, ahead, ahead_panel, at, tile)
+        return steps(at, sums, UNROLL)
+
+    for place in c_places:
+        prefetch(builder, place)
     whole = builder.and_(k, i64(-UNROLL))
-    sums: Sequence[ir.Value] = [ZERO] * (tile.rows * tile.vectors)
-    sums = fold(builder, i64(0), whole, UNROLL, sums, lambda at, sums: step(at, sums, UNROLL))
-    sums = fold(builder, whole, k, 1, sums, lambda at, sums: step(at, sums, 1))
-    _write(builder, sums, _panels(builder, c, c_panel, tile), add, tile)
+    sums: Sequence[ir.Value] = [ZERO] * len(c_places)
+    sums = fold(builder, i64(0), whole, UNROLL, sums, turn)
+    sums = fold(builder, whole, k, 1, sums, lambda at, sums: steps(at, sums, 1))
+    _write(builder, sums, c_places, add)
     builder.ret_void()
 
 
 def _panels(
     builder: ir.IRBuilder, first: ir.Value, distance: ir.Value, tile: Tile
 ) -> list[ir.Value]:
-    return [offset(builder, first, distance, v) if v else first for v in range(tile.vectors)]
+    """Where each of the tile's panels of 16 columns begins."""
+    others = range(1, tile.vectors)
+    return [first, *(offset(builder, first, distance, number) for number in others)]
 
 
-def _a_block(builder: ir.IRBuilder, a: ir.Value, a_panel: ir.Value, k: ir.Value) -> ir.Value:
-    """Where column k of A begins: panel k / 16, column k % 16 in it."""
-    panel = builder.mul(builder.lshr(k, i64(4)), a_panel)
-    return offset(builder, offset(builder, a, panel), builder.and_(k, i64(LANES - 1)), FLOAT_BYTES)
+def _a_columns(builder: ir.IRBuilder, a: ir.Value, tile: Tile, k: ir.Value) -> ir.Value:
+    """Where column k of a tile of A begins: panel k / 16, column k % 16 in it."""
+    panel = offset(builder, a, builder.lshr(k, i64(4)), tile.rows * VECTOR_BYTES)
+    return offset(builder, panel, builder.and_(k, i64(LANES - 1)), FLOAT_BYTES)
+
+
+def _fetch_ahead(
+    builder: ir.IRBuilder, ahead: ir.Value, panel: ir.Value, k: ir.Value, tile: Tile
+) -> None:
+    """Fetch a turn's share, UNROLL / 16, of the lines of one panel ahead."""
+    lines = -(-tile.rows * UNROLL // LANES)
+    start = offset(builder, ahead, builder.mul(builder.lshr(k, i64(4)), panel))
+    share = builder.and_(k, i64(LANES - 1))
+    start = offset(builder, start, share, lines * VECTOR_BYTES // UNROLL)
+    for line in range(lines):
+        prefetch(builder, offset(builder, start, line * VECTOR_BYTES))
 
 
 def _outer_product(
@@ -97,15 +126,8 @@ def _outer_product(
 
 
 def _write(
-    builder: ir.IRBuilder,
-    sums: Sequence[ir.Value],
-    panels: Sequence[ir.Value],
-    add: ir.Value,
-    tile: Tile,
+    builder: ir.IRBuilder, sums: Sequence[ir.Value], places: Sequence[ir.Value], add: ir.Value
 ) -> None:
-    places = [
-        offset(builder, panel, row * VECTOR_BYTES) for row in range(tile.rows) for panel in panels
-    ]
     with builder.if_else(builder.icmp_signed("!=", add, i64(0))) as (then, otherwise):
         with then:
             for value, place in zip(sums, places, strict=True):

@@ -124,7 +124,7 @@ def _read_object(path: Path) -> bytes | None:
 
 
 def _write_object(path: Path, code: bytes) -> None:
-    """Put the code in the cache whole or not at all; a folder that cannot be written is no cache."""
+    """Put the code in the cache, whole or not at all; no harm if the folder takes no files."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")

@@ -1,0 +1,236 @@
+"""C = A B over panels of 16 columns: the five loops around the register tile.
+
+The loops carry the names of Goto and van de Geijn (ACM TOMS 34, 2008) and of BLIS:
+
+    for jc in n by NC            a band of B and of C, kept in the L3 cache
+      for ic in m by MC          rows of A
+        for pc in k by KC        MC x KC of A, kept in L2
+          for jr in NC by NR     KC x NR of B, kept in L1
+            for ir in MC by MR   one register tile (gemm_tile.py)
+
+                   NR                   Operands are packed where they are first used, and are then
+            pc +-------+-----           still near: a panel of B at ic = 0, a tile of A at jr = 0.
+          KC   |   B   |                Packed, a tile is one stretch of memory, free of the cache
+               +-------+-----           conflicts of rows that lie a power of two apart.
+         KC
+       +-----+ +-------+-----           C is collected in scratch and leaves it strip by strip, as
+    MR |  A  | |   C   |  ...           soon as the last pc has added its share: the stores drain
+    ir +-----+ +-------+-----           while the next tile computes.
+       |     | |       |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from singac.codegen.gemm_pack import copy_tile, padded
+from singac.codegen.gemm_tile import tile_kernel
+from singac.codegen.host import Tile
+from singac.codegen.ir import FLOAT_BYTES, LANES, VECTOR_BYTES, i64, loop, offset
+
+# Block sizes, for 32 KB of L1 and 512 KB of L2 or more. They are the same on every machine:
+# KC fixes the order of summation, MC and NC the size of the scratch.
+KC = 288
+MC = 288
+NC = 1024
+
+# A strip of C is at most this high, and this many panels wide, on any machine.
+MAX_STRIP = 112
+MAX_VECTORS = 2
+
+# `leave(c, rows, row, column)`: `rows` finished vectors of C lie at `c`, C[row, column] the first.
+Leave = Callable[[ir.Value, ir.Value, ir.Value, ir.Value], None]
+
+# `pack_b(panel, k, depth)`: fill rows k to k + depth of a panel of B.
+PackB = Callable[[ir.Value, ir.Value, ir.Value], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """A matrix in panels of 16 columns: bytes from one panel to the next, and between rows."""
+
+    start: ir.Value
+    panel_bytes: int
+    row_bytes: int = VECTOR_BYTES
+
+
+def a_scratch_bytes(m: int, k: int) -> int:
+    """Room for a block of packed A, on any machine."""
+    return min(m, MC) * min(padded(k), KC) * FLOAT_BYTES
+
+
+def c_scratch_bytes(m: int, n: int, k: int) -> int:
+    """Room for the C that is being collected, on any machine."""
+    strip = MAX_STRIP * MAX_VECTORS * VECTOR_BYTES
+    block = padded(min(m, MC)) * min(padded(n), NC) * FLOAT_BYTES
+    return strip if k <= KC else max(strip, block)
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """The loop nest of one product of static shape; C leaves in strips `strip` rows high."""
+
+    builder: ir.IRBuilder
+    tile: Tile
+    m: int
+    n: int
+    k: int
+    a: Panels
+    b: Panels
+    pack_b: PackB | None
+    a_scratch: ir.Value
+    c_scratch: ir.Value
+    strip: int
+    leave: Leave
+
+    def emit(self) -> None:
+        builder, columns = self.builder, padded(self.n)
+        nc = _even_blocks(columns, NC, self.tile.vectors * LANES)
+        mc = _even_blocks(self.m, MC, self.strip)
+        kc = _even_blocks(self.k, KC, LANES)
+        c_rows = self.strip if kc >= self.k else padded(min(mc, self.m))
+        with (
+            loop(builder, i64(0), i64(columns), nc) as jc,
+            loop(builder, i64(0), i64(self.m), mc) as ic,
+            loop(builder, i64(0), i64(self.k), kc) as pc,
+        ):
+            sizes = (
+                clip(builder, i64(self.m), ic, mc),
+                clip(builder, i64(columns), jc, nc),
+                clip(builder, i64(self.k), pc, kc),
+            )
+            _MacroKernel(self, ic, jc, pc, *sizes, c_rows, kc >= self.k).emit()
+
+
+def clip(builder: ir.IRBuilder, whole: ir.Value, start: ir.Value, size: int) -> ir.Value:
+    """The size of the block at `start`: `size`, or what is left of `whole`."""
+    left = builder.sub(whole, start)
+    return builder.select(builder.icmp_signed("<", left, i64(size)), left, i64(size))
+
+
+def _even_blocks(whole: int, size: int, multiple: int) -> int:
+    """The multiple of `multiple`, at most `size` if it can be, that cuts `whole` most evenly."""
+    most = max(size // multiple, 1) * multiple
+    count = -(-whole // most)
+    return -(-whole // (count * multiple)) * multiple
+
+
+@dataclass(frozen=True, slots=True)
+class _MacroKernel:
+    """The loops jr and ir: `rows` x `depth` of A at (ic, pc), `depth` x `columns` of B at (pc, jc).
+
+    Panels of collected C are `c_rows` vectors apart; `one_block` says that pc takes one turn.
+    """
+
+    nest: Nest
+    ic: ir.Value
+    jc: ir.Value
+    pc: ir.Value
+    rows: ir.Value
+    columns: ir.Value
+    depth: ir.Value
+    c_rows: int
+    one_block: bool
+
+    def emit(self) -> None:
+        builder, width = self.nest.builder, self.nest.tile.vectors * LANES
+        whole = builder.and_(self.columns, i64(-width))
+        with loop(builder, i64(0), whole, width) as jr:
+            self._panel(jr, self.nest.tile.vectors)
+        if padded(self.nest.n) % width:
+            with loop(builder, whole, self.columns, LANES) as jr:
+                self._panel(jr, vectors=1)
+
+    def _panel(self, jr: ir.Value, vectors: int) -> None:
+        """A panel of B (or `vectors` of them) against all tiles of the block of A."""
+        nest, builder = self.nest, self.nest.builder
+        number = builder.lshr(builder.add(self.jc, jr), i64(4))
+        if nest.pack_b is not None:
+            with builder.if_then(builder.icmp_signed("==", self.ic, i64(0))):
+                for v in range(vectors):
+                    nest.pack_b(builder.add(number, i64(v)), self.pc, self.depth)
+        b = offset(builder, nest.b.start, number, nest.b.panel_bytes)
+        b = offset(builder, b, self.pc, VECTOR_BYTES)
+        last = builder.icmp_signed(">=", builder.add(self.pc, self.depth), i64(nest.k))
+        with loop(builder, i64(0), self.rows, nest.strip) as row:
+            height = clip(builder, self.rows, row, nest.strip)
+            c = self._c(jr, row)
+            self._strip(jr, row, height, b, c, vectors)
+            with builder.if_then(last):
+                self._leave(jr, row, height, c, vectors)
+
+    def _c(self, jr: ir.Value, row: ir.Value) -> ir.Value:
+        """Where a strip is collected: one place for all, unless it has to wait for more of k."""
+        nest, builder = self.nest, self.nest.builder
+        if self.one_block:
+            return nest.c_scratch
+        number = builder.lshr(jr, i64(4))
+        panel = offset(builder, nest.c_scratch, number, self.c_rows * VECTOR_BYTES)
+        return offset(builder, panel, row, VECTOR_BYTES)
+
+    def _leave(
+        self, jr: ir.Value, row: ir.Value, height: ir.Value, c: ir.Value, vectors: int
+    ) -> None:
+        builder = self.nest.builder
+        for v in range(vectors):
+            column = builder.add(builder.add(self.jc, jr), i64(v * LANES))
+            panel = offset(builder, c, v * self.c_rows, VECTOR_BYTES)
+            self.nest.leave(panel, height, builder.add(self.ic, row), column)
+
+    def _strip(
+        self,
+        jr: ir.Value,
+        start: ir.Value,
+        height: ir.Value,
+        b: ir.Value,
+        c: ir.Value,
+        vectors: int,
+    ) -> None:
+        """The loop ir over one strip: whole tiles, then the rows that are left of m."""
+        nest, builder = self.nest, self.nest.builder
+        step, rest = nest.tile.rows, nest.m % nest.tile.rows
+        whole = builder.sub(height, builder.urem(height, i64(step)))
+
+        def tile(at: ir.Value, rows: int) -> None:
+            c_tile = offset(builder, c, at, VECTOR_BYTES)
+            self._tile(jr, builder.add(start, at), b, c_tile, Tile(rows, vectors))
+
+        if nest.m >= step:
+            with loop(builder, i64(0), whole, step) as at:
+                tile(at, step)
+        if rest:
+            with builder.if_then(builder.icmp_signed("<", whole, height)):
+                tile(whole, rest)
+
+    def _tile(self, jr: ir.Value, row: ir.Value, b: ir.Value, c: ir.Value, tile: Tile) -> None:
+        nest, builder = self.nest, self.nest.builder
+        depth = builder.and_(builder.add(self.depth, i64(LANES - 1)), i64(-LANES))
+        packed = offset(builder, nest.a_scratch, builder.mul(row, depth), FLOAT_BYTES)
+        panel = offset(builder, nest.a.start, builder.lshr(self.pc, i64(4)), nest.a.panel_bytes)
+        source = offset(builder, panel, builder.add(self.ic, row), nest.a.row_bytes)
+        first = builder.icmp_signed("==", jr, i64(0))
+        with builder.if_then(first):
+            copy_tile(
+                builder, source, nest.a.panel_bytes, nest.a.row_bytes, tile.rows, depth, packed
+            )
+        next_a = offset(builder, source, tile.rows * nest.a.row_bytes)
+        next_b = self._next_b(b, row, depth, tile)
+        ahead = builder.select(first, next_a, next_b)
+        ahead_panel = builder.select(first, i64(nest.a.panel_bytes), i64(tile.rows * VECTOR_BYTES))
+        b_panel, c_panel = i64(nest.b.panel_bytes), i64(self.c_rows * VECTOR_BYTES)
+        arguments = [packed, b, b_panel, c, c_panel, self.depth, self.pc, ahead, ahead_panel]
+        builder.call(tile_kernel(builder.module, tile), arguments)
+
+    def _next_b(self, b: ir.Value, row: ir.Value, depth: ir.Value, tile: Tile) -> ir.Value:
+        """The share of the next panels of B that the tile at `row` fetches.
+
+        A tile fetches as much as its own A is: 16 rows' worth make a panel, so the first 16 rows
+        of A fetch the first panel. Tiles further down find what they ask for already there.
+        """
+        builder = self.nest.builder
+        following = offset(builder, b, tile.vectors * self.nest.b.panel_bytes)
+        within = builder.mul(builder.and_(row, i64(LANES - 1)), depth)
+        number = builder.and_(builder.lshr(row, i64(4)), i64(tile.vectors - 1))
+        panel = offset(builder, following, number, self.nest.b.panel_bytes)
+        return offset(builder, panel, within, FLOAT_BYTES)
