@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-
 from singac.codegen import gemm
 from singac.diagnostics import Diagnostic, Source
 from singac.model import resolve

@@ -27,10 +27,11 @@ PACKAGES = ("singac", "grammar")
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A plan that can be run: its file and the folder of its prepared data."""
+    """A plan that can be run: its file, the folder of its prepared data, and its processes."""
 
     plan: str
     data: str
+    processes: int
 
 
 def cache_folder() -> str:
@@ -59,14 +60,22 @@ def find(words: Sequence[str]) -> tuple[Ready, ...] | None:
         data = prepared(request_from_json(text), data_folder())
         if data is None:
             return None
-        found.append(Ready(str(folder / f"{index}.json"), data))
+        found.append(Ready(str(folder / f"{index}.json"), data, entry["processes"][index]))
     return tuple(found)
 
 
-def keep(
-    words: Sequence[str], texts: Sequence[str], plans: Sequence[tuple[str, Request, str]]
-) -> tuple[Ready, ...]:
-    """Writes plans (JSON text, request, folder of prepared data) where `find` will look.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A plan to keep: its JSON text, where its data came from and lies now, its processes."""
+
+    text: str
+    request: Request
+    data: str
+    processes: int
+
+
+def keep(words: Sequence[str], texts: Sequence[str], plans: Sequence[Kept]) -> tuple[Ready, ...]:
+    """Writes plans where `find` will look; `texts` are the files they were compiled from.
 
     Raises OSError where the cache cannot be written.
     """
@@ -74,15 +83,19 @@ def keep(
     folder.parent.mkdir(parents=True, exist_ok=True)
     entry = {
         "texts": [[str(Path(t).resolve()), _sum(Path(t))] for t in texts],
-        "requests": [request.as_json() for _, request, _ in plans],
+        "requests": [p.request.as_json() for p in plans],
+        "processes": [p.processes for p in plans],
     }
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    for index, (plan, _, _) in enumerate(plans):
-        (unfinished / f"{index}.json").write_text(plan, encoding="utf-8")
+    for index, kept in enumerate(plans):
+        (unfinished / f"{index}.json").write_text(kept.text, encoding="utf-8")
     (unfinished / "entry.json").write_text(json.dumps(entry), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
-    return tuple(Ready(str(folder / f"{i}.json"), data) for i, (_, _, data) in enumerate(plans))
+    return tuple(
+        Ready(str(folder / f"{index}.json"), kept.data, kept.processes)
+        for index, kept in enumerate(plans)
+    )
 
 
 def _folder(words: Sequence[str]) -> Path:

@@ -27,6 +27,7 @@ from singac.layers.operations import Pointwise
 from singac.plan.plan import Buffer, Layout, Space
 
 ONE = vector(1.0)
+SMALL_POWERS = (2.0, 3.0, 4.0)  # by multiplying; others through log and exp
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,18 @@ class Evaluator:
                 return vector(number)
             case Call("add", (Call("mul", (a, b)), c)) | Call("add", (c, Call("mul", (a, b)))):
                 return fma(self._builder, self.value(a), self.value(b), self.value(c))
+            case Call("pow", (base, Constant(number))) if number in SMALL_POWERS:
+                return self._small_power(base, int(number))
             case Call(function, arguments):
                 return EMIT[function](self._builder, *(self.value(a) for a in arguments))
             case Variable() | Scalar() | Draw():
                 return self._leaf(expression)
+
+    def _small_power(self, base: Expression, power: int) -> ir.Value:
+        value = result = self.value(base)
+        for _ in range(power - 1):
+            result = self._builder.fmul(result, value)
+        return result
 
 
 def _reads(expression: Expression, name: str) -> bool:

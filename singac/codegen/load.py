@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from singac.codegen import native
@@ -36,10 +36,10 @@ def stretches_of(process: Process) -> tuple[int, ...]:
     return tuple(dict.fromkeys(s.stretch for s in steps if isinstance(s, Run)))
 
 
-def compile_all(plan: Plan, stretches: Iterable[int]) -> None:
+def compile_all(plan: Plan) -> None:
     """Fills the object cache, so that the processes of a node need only load."""
-    for k in stretches:
-        _stretch(plan.stretches[k])
+    for stretch in plan.stretches:
+        _stretch(stretch)
     _update(plan.update)
 
 

@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(slots=True)
 class Blocks:
-    """The blocks of a program, each kind in declaration order."""
+    """The blocks of a program, each kind in declaration order, and the files they came from."""
 
     data: dict[str, tree.Data] = field(default_factory=dict)
     blocks: dict[str, tree.Block] = field(default_factory=dict)
@@ -56,6 +56,7 @@ class Blocks:
     trains: list[tree.Train] = field(default_factory=list)
     clusters: dict[str, tree.Cluster] = field(default_factory=dict)
     lets: dict[str, Binding] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
     @property
     def scope(self) -> Scope:
@@ -65,31 +66,36 @@ class Blocks:
 def gather(program: tree.Program, changes: tuple[Change, ...], report: Report) -> Blocks:
     """All blocks of a program and of the files it uses."""
     blocks = Blocks()
-    items = tuple(_with_uses(program, (), report))
+    items = tuple(_with_uses(program, (), blocks.files, report))
     _bind_lets(items, changes, blocks, report)
     for item in items:
         _file(item, blocks, report)
     return _changed(blocks, changes, report)
 
 
-def _with_uses(program: tree.Program, using: tuple[str, ...], report: Report) -> list[tree.Item]:
+def _with_uses(
+    program: tree.Program, using: tuple[str, ...], files: list[str], report: Report
+) -> list[tree.Item]:
+    files.append(program.source.path)
     here = (*using, str(Path(program.source.path).resolve()))
     items: list[tree.Item] = []
     for item in program.items:
         if isinstance(item, tree.Use):
-            items += _used(item, here, report)
+            items += _used(item, here, files, report)
         else:
             items.append(item)
     return items
 
 
-def _used(use: tree.Use, using: tuple[str, ...], report: Report) -> list[tree.Item]:
+def _used(
+    use: tree.Use, using: tuple[str, ...], files: list[str], report: Report
+) -> list[tree.Item]:
     path = Path(use.span.source.path).parent / use.path.text
     if str(path.resolve()) in using or len(using) > DEEPEST_USE:
         report.error("SG0106", f"the file {use.path.text} uses itself", use.span)
         return []
     try:
-        return _with_uses(parse(read(path)), using, report)
+        return _with_uses(parse(read(path)), using, files, report)
     except Failed as failed:
         report.error("SG0107", f"{use.path.text} cannot be used", use.span)
         report.found.extend(failed.diagnostics)

@@ -58,13 +58,14 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All that one train block needs."""
+    """All that one train block needs; `texts` are the files of the program."""
 
     net: Net
     dataset: Dataset
     train: TrainBlock
     cluster: Cluster
     rules: Rules | None
+    texts: tuple[str, ...]
 
 
 def prelude() -> Source:
@@ -113,7 +114,7 @@ def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -
         if train is not None and cluster is not None:
             net = resolved.nets[block.net.text]
             dataset = resolved.data[net.block.data.text]
-            models.append(Model(net, dataset, train, cluster, rules))
+            models.append(Model(net, dataset, train, cluster, rules, tuple(resolved.blocks.files)))
     report.stop_if_any()
     return tuple(models)
 

@@ -145,11 +145,9 @@ class _Backward:
                 found[layer.name] = None
         return tuple(found)
 
-    def operations(self) -> list[Operation]:
-        operations: list[Operation] = []
-        for layer in reversed(self.layers):
-            operations += self._layer(layer)
-        return operations
+    def operations(self) -> list[list[Operation]]:
+        """The operations of each layer, last layer first."""
+        return [self._layer(layer) for layer in reversed(self.layers)]
 
     def _layer(self, layer: Layer) -> list[Operation]:
         parts = self.parts.get(layer.name, [])
@@ -193,19 +191,20 @@ def _summed(out: str, parts: list[str]) -> Pointwise:
     return Pointwise(parts[0], (Assign(out, total),))
 
 
-def _with_pushes(graph: NetGraph, operations: list[Operation]) -> list[Item]:
-    """Each push after the last operation that writes the gradient or reads the param."""
+def _with_pushes(graph: NetGraph, layers: list[list[Operation]]) -> list[Item]:
+    """Each push after the last layer that writes the gradient or reads the param in backward."""
     last: dict[str, int] = {}
     learned: dict[str, None] = {}
-    for position, operation in enumerate(operations):
+    for position, operations in enumerate(layers):
+        written = [n for operation in operations for n in writes(operation)]
+        read = [n for operation in operations for n in reads(operation)]
         for name in graph.params:
-            if gradient_of(name) in writes(operation):
+            if gradient_of(name) in written:
                 learned[name] = None
-                last[name] = position
-            if name in reads(operation):
+            if gradient_of(name) in written or name in read:
                 last[name] = position
     items: list[Item] = []
-    for position, operation in enumerate(operations):
-        items.append(operation)
+    for position, operations in enumerate(layers):
+        items += operations
         items += [PushParam(n) for n in learned if last[n] == position]
     return items

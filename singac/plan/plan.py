@@ -188,7 +188,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A learning rate as a function of the step: a row of `model/schedules.py` and its settings."""
+    """A learning rate as a function of the step: a row of `singac/schedules.py` and its settings."""
 
     kind: str
     settings: tuple[tuple[str, tuple[float, ...]], ...]

@@ -197,7 +197,7 @@ def _no_deadlock(plan: Plan) -> None:
     pushed: dict[int, int] = dict.fromkeys(range(len(plan.params)), 0)
     workers = sum(p.worker is not None for p in plan.processes)
     while not all(r.done for r in runners):
-        if not any([r.advance(versions, pushed, workers) for r in runners]):
+        if not any(r.advance(versions, pushed, workers) for r in runners):
             stuck = next(k for k, r in enumerate(runners) if not r.done)
             raise Deadlock(f"process {stuck} waits for ever at {runners[stuck].step}")
 
@@ -243,4 +243,4 @@ class _Runner:
 
     def _is_learned(self, param: int) -> bool:
         """A param whose gradient nobody pushes keeps its first version."""
-        return any(isinstance(s, Push) and s.param == param for s in self.steps) or not self.steps
+        return any(isinstance(s, Push) and s.param == param for s in self.steps)

@@ -1,0 +1,162 @@
+"""A plan as text: who does what, what moves, what it costs; one screen for four processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Slice, Step
+
+FLOAT_BYTES = 4
+
+
+def show(plan: Plan) -> str:
+    """The whole plan: header, params and their owners, costs of processes, one program."""
+    parts = [_header(plan), _params(plan), _processes(plan), _program(plan, plan.processes[0])]
+    return "\n\n".join(parts) + "\n"
+
+
+def show_process(plan: Plan, rank: int) -> str:
+    """One process: its costs, its program step by step, its buffers."""
+    process = plan.processes[rank]
+    parts = [_header(plan), _process_line(plan, process), _program(plan, process)]
+    buffers = [
+        (b.name, b.space, f"{b.rows} x {b.columns}", b.offset, f"{b.first} to {b.last}")
+        for b in process.train.buffers
+        if b.space == "arena"
+    ]
+    parts.append(table(("buffer", "space", "shape", "offset", "kept"), buffers))
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _header(plan: Plan) -> str:
+    topology, training = plan.topology, plan.training
+    where = "in processes of their own" if topology.separate else "beside the workers"
+    return "\n".join(
+        (
+            f"net {plan.net}, partition {plan.partition}, {topology.framework}",
+            f"{count(topology.processes, 'process', 'processes')}: "
+            f"{count(topology.workers, 'worker')}, {count(topology.servers, 'server')} {where}",
+            f"batch {training.batch}, {training.steps:,} steps of {training.algorithm}, "
+            f"{plan.update.name}, seed {training.seed}; "
+            f"{plan.data.train:,} examples to train, {plan.data.test:,} to test",
+        )
+    )
+
+
+def _params(plan: Plan) -> str:
+    rows = []
+    for index, param in enumerate(plan.params):
+        owners = ", ".join(_owned(plan, s) for s in plan.slices if s.param == index)
+        shape = " x ".join(map(str, param.shape))
+        rows.append((param.name, shape, size(param.floats * FLOAT_BYTES), owners))
+    return table(("param", "shape", "bytes", "on servers"), rows)
+
+
+def _owned(plan: Plan, piece: Slice) -> str:
+    share = (piece.stop - piece.start) / plan.params[piece.param].floats
+    return f"{piece.server}" if share == 1 else f"{piece.server} ({share:.0%})"
+
+
+def _processes(plan: Plan) -> str:
+    rows = [_cells(plan, p) for p in plan.processes]
+    head = ("process", "worker", "rows", "server", "owns", "memory", "MFLOP a step", "sent", "received")
+    text = table(head, rows)
+    return f"{text}\nimbalance {imbalance(plan):.2f} (most over mean floating-point operations)"
+
+
+def _cells(plan: Plan, process: Process) -> tuple[object, ...]:
+    owned = sum(s.stop - s.start for s in plan.slices if s.server == process.server)
+    rows = f"{process.first_row} to {process.first_row + process.rows - 1}"
+    return (
+        process.rank,
+        "-" if process.worker is None else process.worker,
+        "-" if process.worker is None else rows,
+        "-" if process.server is None else process.server,
+        "-" if process.server is None else size(owned * FLOAT_BYTES),
+        size(process.memory.total),
+        f"{process.flops / 1e6:,.2f}",
+        size(process.bytes_sent),
+        size(process.bytes_received),
+    )
+
+
+def _process_line(plan: Plan, process: Process) -> str:
+    memory = process.memory
+    return (
+        f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
+        f"gradients {size(memory.gradients)}, states {size(memory.states)}; "
+        f"{process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent and "
+        f"{size(process.bytes_received)} received a step"
+    )
+
+
+def imbalance(plan: Plan) -> float:
+    """The most loaded process over the mean, by floating-point operations a step."""
+    loads = [p.flops for p in plan.processes]
+    return max(loads) * len(loads) / max(sum(loads), 1)
+
+
+def _program(plan: Plan, process: Process) -> str:
+    lines = [f"a training step of process {process.rank}"]
+    lines += [f"  {line}" for line in _lines(plan, process.train.steps)]
+    return "\n".join(lines)
+
+
+def _lines(plan: Plan, steps: Sequence[Step]) -> list[str]:
+    """Steps in order, neighbours of one kind on one line."""
+    lines: list[str] = []
+    verb = ""
+    for step in steps:
+        this, what = _words(plan, step)
+        if this == verb and this != "run":
+            lines[-1] += f", {what}"
+        else:
+            lines.append(f"{this:<6}{what}".rstrip())
+        verb = this
+    return lines
+
+
+def _words(plan: Plan, step: Step) -> tuple[str, str]:
+    match step:
+        case Feed():
+            return "feed", ", ".join(f.name for f in plan.data.fields)
+        case Pull(param):
+            return "pull", plan.params[param].name
+        case Push(param):
+            return "push", plan.params[param].name
+        case Serve(index):
+            piece = plan.slices[index]
+            return "serve", plan.params[piece.param].name
+        case Run(stretch):
+            return "run", plan.stretches[stretch].name.partition(": ")[2]
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 worker`, `4 workers`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def size(number: int) -> str:
+    """Bytes in the unit a reader wants: 512 B, 36.1 KB, 1.2 MB."""
+    amount = float(number)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1024 or unit == "GB":
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    raise AssertionError("the loop returns at the last unit")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns of text, the first and last to the left, numbers between them to the right."""
+    cells = [list(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
+    lines = []
+    for row in cells:
+        first, *rest = row
+        aligned = [first.ljust(widths[0])]
+        aligned += [c.rjust(w) for c, w in zip(rest[:-1], widths[1:-1], strict=True)]
+        lines.append("  ".join([*aligned, rest[-1] if len(head) > 1 else ""]).rstrip())
+    return "\n".join(lines)

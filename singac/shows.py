@@ -1,0 +1,81 @@
+"""The stages of a compile as text, for `singac plan --show`."""
+
+from __future__ import annotations
+
+from singac.codegen import load, native
+from singac.compile import Compiled
+from singac.diagnostics import Diagnostic, Exit, Failed
+from singac.model.graph import Layer, NetGraph
+from singac.partition.partition import PartitionedNet
+from singac.plan import show
+from singac.plan.encode import to_json
+from singac.plan.plan import Plan
+from singac.settings import shape_text
+
+
+def stage(compiled: Compiled, name: str | None, form: str, process: int | None) -> str:
+    """The text of a stage: `graph`, `partition`, `llvm`, `asm`, or the plan for None."""
+    match name:
+        case "graph":
+            return graph(compiled.net.graph)
+        case "partition":
+            return partition(compiled.net)
+        case "llvm":
+            return "\n".join(_modules(compiled.plan))
+        case "asm":
+            return "\n".join(native.assembly(text) for text in _modules(compiled.plan))
+    if form == "json":
+        return to_json(compiled.plan)
+    if process is None:
+        return show.show(compiled.plan)
+    _check_rank(compiled.plan, process)
+    return show.show_process(compiled.plan, process)
+
+
+def _check_rank(plan: Plan, process: int) -> None:
+    if not 0 <= process < len(plan.processes):
+        message = f"there is no process {process}"
+        help = f"the plan has processes 0 to {len(plan.processes) - 1}"
+        raise Failed([Diagnostic("SG0901", message, help=help, exit=Exit.USAGE)])
+
+
+def graph(net: NetGraph) -> str:
+    """The net: a line a layer with its sources, shape and params."""
+    rows = [
+        (
+            layer.name,
+            layer.kind.name if layer.kind else "field",
+            ", ".join(layer.sources) or "-",
+            shape_text(layer.shape) or "-",
+            _params(layer, net),
+        )
+        for layer in net.layers()
+    ]
+    return show.table(("layer", "kind", "sources", "shape", "params"), rows) + "\n"
+
+
+def _params(layer: Layer, net: NetGraph) -> str:
+    names = (u.name + ("'" if u.transposed else "") for u in layer.params)
+    shapes = (shape_text(net.params[u.name].shape) for u in layer.params)
+    return ", ".join(f"{n} {s}" for n, s in zip(names, shapes, strict=True)) or "-"
+
+
+def partition(net: PartitionedNet) -> str:
+    """The partitioned net: every sub-layer with its rows, every slice with its server."""
+    layers = [
+        (s.name, f"on {s.dimension}", f"{s.piece.start} to {s.piece.stop - 1}")
+        for s in net.sublayers
+    ]
+    slices = [
+        (net.params[s.param].name, s.server, f"{s.start} to {s.stop - 1}") for s in net.slices
+    ]
+    return (
+        show.table(("sub-layer", "cut", "examples"), layers)
+        + "\n\n"
+        + show.table(("slice of", "server", "floats"), slices)
+        + "\n"
+    )
+
+
+def _modules(plan: Plan) -> list[str]:
+    return [load.stretch_ir(s) for s in plan.stretches] + [load.update_ir(plan.update)]
