@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+
+_EXCERPT = 160
 
 
 class Exit(IntEnum):
@@ -37,18 +38,12 @@ class Source:
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both counted from 1."""
-        starts = self._line_starts()
-        line = bisect_right(starts, offset)
-        return line, offset - starts[line - 1] + 1
+        start_of_line = self.text.rfind("\n", 0, offset) + 1
+        return self.text.count("\n", 0, offset) + 1, offset - start_of_line + 1
 
     def line(self, number: int) -> str:
         """Text of a line counted from 1, without its end."""
-        starts = self._line_starts()
-        stop = starts[number] if number < len(starts) else len(self.text)
-        return self.text[starts[number - 1] : stop].rstrip("\r\n")
-
-    def _line_starts(self) -> list[int]:
-        return [0, *(i + 1 for i, c in enumerate(self.text) if c == "\n")]
+        return self.text.split("\n", number)[number - 1].rstrip("\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +170,14 @@ def _show_one(diagnostic: Diagnostic) -> str:
 def _excerpt(place: Place) -> list[str]:
     source = place.span.source
     line, column = source.position(place.span.start)
-    raw = source.line(line)
-    text = printable(raw.replace("\t", " "))
     gutter = " " * len(str(line))
-    before = width(printable(raw[: column - 1].replace("\t", " ")))
-    inside = place.span.text.split("\n", 1)[0].rstrip("\r")
-    carets = "^" * max(1, width(printable(inside.replace("\t", " "))))
+    # Of a very long line only what stands around the place is shown.
+    raw = source.line(line).replace("\t", " ")
+    left = max(0, column - 1 - _EXCERPT // 2) if len(raw) > _EXCERPT else 0
+    text = printable(raw[left : left + _EXCERPT])
+    before = width(printable(raw[left : column - 1]))
+    inside = place.span.text[:_EXCERPT].split("\n", 1)[0].rstrip("\r").replace("\t", " ")
+    carets = "^" * max(1, min(width(printable(inside)), width(text) - before))
     label = f" {printable(place.label)}" if place.label else ""
     return [
         f"  --> {printable(source.path)}:{line}:{column}",

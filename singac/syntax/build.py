@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lark import Token, Transformer_NonRecursive, v_args
+from lark import Token, Tree
 from lark.tree import Meta
 
 from singac.diagnostics import Report, Source, Span
@@ -25,15 +25,39 @@ _MAX_MANTISSA = 40
 _MAX_EXPONENT_DIGITS = 2
 
 
-@v_args(meta=True, inline=True)
-class Builder(Transformer_NonRecursive[Token, tuple[tree.Item, ...]]):
-    """Builds the items of `source.text[base:]`; mistakes of numbers go to the report."""
+class Builder:
+    """Builds the items of `source.text[base:]`; mistakes of numbers go to the report.
+
+    A method named like a rule of the grammar builds what the rule stands for, from what its parts
+    built; one named like a terminal does so from the token.
+    """
 
     def __init__(self, source: Source, base: int, report: Report) -> None:
-        super().__init__()
         self._source = source
         self._base = base
         self._report = report
+
+    def build(self, root: Tree[Token]) -> tuple[tree.Item, ...]:
+        order: list[Tree[Token] | Token] = []
+        todo: list[Tree[Token] | Token] = [root]
+        while todo:
+            node = todo.pop()
+            order.append(node)
+            if isinstance(node, Tree):
+                todo += node.children
+        built: list[object] = []
+        for node in reversed(order):
+            if isinstance(node, Tree):
+                parts = built[len(built) - len(node.children) :]
+                del built[len(built) - len(node.children) :]
+                built.append(getattr(self, node.data)(node.meta, *parts))
+            else:
+                # A part that may be left out is None.
+                make = getattr(self, node.type, None) if node is not None else None
+                built.append(make(node) if make else node)
+        (items,) = built
+        assert isinstance(items, tuple), "the first rule builds the items"
+        return items
 
     def _span(self, meta: Meta | Token) -> Span:
         assert meta.start_pos is not None, "lark knows where a token starts"
@@ -52,6 +76,10 @@ class Builder(Transformer_NonRecursive[Token, tuple[tree.Item, ...]]):
 
     def INT(self, token: Token) -> tree.Number:
         self._check_digits(token, str(token))
+        if token.startswith("0") and token != "0":
+            # 1,000 would be read as two settings, 1 and 0.
+            help = f"write `{token.lstrip('0') or '0'}`; there is no comma inside a number"
+            self._bad_number(token, "a whole number starts with no 0", help)
         return tree.Number(str(token), self._span(token))
 
     def NUMBER(self, token: Token) -> tree.Number:

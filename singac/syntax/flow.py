@@ -16,19 +16,21 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate
 
 from singac.diagnostics import Source
 from singac.syntax.tree import Comment
 
 WIDTH = 100
+NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """What is printed for `source.text[start:stop]`, with `space` before it on a line.
 
-    Where `may_break`, a line break is kept, or made when what follows does not fit.
+    Where `may_break`, a line break is kept, or made when what follows does not fit. A text from
+    `NOWHERE` follows the one before it closely: no comment comes between.
     """
 
     text: str
@@ -86,7 +88,11 @@ def stop_of(row: Row) -> int:
 def is_broken(row: Row, source: Source) -> bool:
     """Whether the writer broke the line inside the row at a place where breaks are kept."""
     texts = [p for p in row if isinstance(p, Text)]
-    return any(b.may_break and "\n" in source.text[a.stop : b.start] for a, b in pairwise(texts))
+    stops = accumulate((t.stop for t in texts), max)
+    return any(
+        text.may_break and "\n" in source.text[stop : text.start]
+        for text, stop in zip(texts[1:], stops, strict=False)
+    )
 
 
 @dataclass(slots=True)
@@ -188,12 +194,13 @@ class Writer:
         return "\n" not in self.source.text[self.stop : comment.span.start]
 
     def _gap(self, comment: Comment) -> int:
-        """Spaces before a trailing comment: it keeps its column where it can."""
+        """Spaces before a trailing comment: as written where the line before it is."""
         text = self.source.text
-        line_start = text.rfind("\n", 0, comment.span.start) + 1
-        before = text[line_start : comment.span.start]
-        fits = len(before) + len(comment.text) <= WIDTH and "\t" not in before
-        return max(2, len(before) - len(self.line)) if fits else 2
+        written = text[text.rfind("\n", 0, comment.span.start) + 1 : comment.span.start]
+        gap = len(written) - len(written.rstrip())
+        stands = written.strip(" \ufeff") == self.line.strip()
+        fits = len(self.line) + gap + len(comment.text) <= WIDTH
+        return max(2, gap) if stands and fits else 2
 
 
 def has_blank_line(source: Source, start: int, stop: int) -> bool:

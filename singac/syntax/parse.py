@@ -60,7 +60,7 @@ def _parse_chunk(source: Source, start: int, stop: int, report: Report) -> tuple
     if deepest is not None:
         _too_deep(source, start + deepest, report)
         return ()
-    return Builder(source, start, report).transform(found)
+    return Builder(source, start, report).build(found)
 
 
 def _first_deep(tree: Tree[Token]) -> int | None:

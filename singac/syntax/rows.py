@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from singac.diagnostics import Span
 from singac.syntax import tree
-from singac.syntax.flow import Close, Open, Row, Text, one_line, with_space, with_suffix
+from singac.syntax.flow import NOWHERE, Close, Open, Row, Text, one_line, with_space, with_suffix
 from singac.syntax.tree import Argument, Name, Step, Value
 
 # How tightly an operator binds; a right operand must bind tighter than its operator.
@@ -47,10 +47,11 @@ def line_row(node: Line) -> Row:
         case tree.Group():
             return [_text(" ".join(group_cells(node)), node.span)]
         case tree.ParamDraw(names, call):
-            return [*_params(node, names), *with_space(_call(call), " ~ ")]
+            return [*with_suffix(_params(node, names), " ~"), *with_space(_call(call), " ")]
         case tree.ParamFrom(names, origin):
             origin_text = _text(_origin_text(origin), origin.span)
-            return [*_params(node, names), *with_space([origin_text], " from checkpoint ")]
+            head = with_suffix(_params(node, names), " from checkpoint")
+            return [*head, *with_space([origin_text], " ")]
         case tree.Chain():
             return chain_row(node)
 
@@ -87,14 +88,14 @@ def head_row(node: Body) -> Row:
         case tree.Block(name, formals):
             head = _head(f"block {name.text}", node.span, name)
             names: list[Row] = [[_text(f.text, f.span)] for f in formals]
-            return with_suffix(_list(head, names, (formals or (name,))[-1].span.stop), " {")
+            return with_suffix(_list(head, names), " {")
         case tree.LayerDef(name, formals) | tree.UpdaterDef(name, formals):
             word = "layer" if isinstance(node, tree.LayerDef) else "updater"
             head = _head(f"{word} {name.text}", node.span, name)
             if not formals:
                 return with_suffix([head], " {")
             rows = [_formal(f) for f in formals]
-            return with_suffix(_list(head, rows, formals[-1].span.stop), " {")
+            return with_suffix(_list(head, rows), " {")
         case tree.Net(name, data):
             return [_head(f"net {name.text} on {data.text} {{", node.span, data)]
         case tree.Partition(name, net):
@@ -151,7 +152,7 @@ def _sources(chain: tree.Chain) -> Row:
     if not chain.joined:
         return refs[0]
     head = Text("", chain.span.start, chain.span.start)
-    return _list(head, refs, chain.sources[-1].span.stop, "[", "]")
+    return _list(head, refs, opener="[", closer="]")
 
 
 def _ref_text(ref: tree.Ref) -> str:
@@ -215,8 +216,10 @@ def _arguments(head: Text, arguments: Sequence[Argument], span: Span) -> Row:
     return _list(head, [_argument(a) for a in arguments], span.stop - 1)
 
 
-def _list(head: Text, rows: list[Row], end: int, opener: str = "(", closer: str = ")") -> Row:
-    """`head(a, b)`; `end` is where the closing bracket stands, or the last text before it."""
+def _list(
+    head: Text, rows: list[Row], end: int = NOWHERE, opener: str = "(", closer: str = ")"
+) -> Row:
+    """`head(a, b)`; `end` is where the closing bracket stands, if that is known."""
     row = with_suffix([head], opener)
     return [*row, Open(), *_comma(rows), Close(), Text(closer, end, end)]
 
@@ -247,8 +250,8 @@ def _value(value: Value, least: int = 0) -> Row:
             row, binds = [_text(_atom_text(value), value.span)], _ATOM_BINDS
     if binds >= least:
         return row
-    opener = Text("(", value.span.start, value.span.start)
-    return [opener, Open(), *row, Close(), Text(")", value.span.stop, value.span.stop)]
+    opener = Text("(", NOWHERE, NOWHERE)
+    return [opener, Open(), *row, Close(), Text(")", NOWHERE, NOWHERE)]
 
 
 def _binary(value: tree.Binary) -> Row:
