@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mpi4py import MPI
@@ -25,22 +26,24 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, int]
     """The session of this process, memory filled, and the step it begins with."""
     plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
     process = plan.processes[rank]
-    stub = _stub(plan, process)
+    if os.environ.get("B"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    stub = _stub(plan, process, mark)
     native = load(plan, process)
     resumed = Path(job.resume) if job.resume else None
     first = _fill(plan, stub, resumed)
     stub.ready(first)
-    worker = Worker(plan, process, native, stub, mark, job.data_folder)
+    worker = Worker(plan, process, native, stub, job.data_folder)
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints)
     return session, first
 
 
-def _stub(plan: Plan, process: Process) -> Stub:
+def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
     world = MPI.COMM_WORLD
     node = MPI.Intracomm(world.Split_type(MPI.COMM_TYPE_SHARED))
     if node.Get_size() < world.Get_size() or stubs.prefers_messages():
-        return MessageStub(plan, process, world)
-    return SharedStub(plan, process, node)
+        return MessageStub(plan, process, world, mark)
+    return SharedStub(plan, process, node, mark)
 
 
 def _fill(plan: Plan, stub: Stub, resumed: Path | None) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runtime import checkpoint, snapshot
 from runtime.channel import Message
-from runtime.stub import RING, TEST_SLOT, Doubles, Stub
+from runtime.stub import RING, TEST_SLOT, Stub, Sums
 from singac.plan.plan import Plan
 
 
@@ -53,13 +53,16 @@ class Chief:
 
     def _read_step(self, step: int) -> None:
         sums = self._stub.sums(*slot_of(step - self._first))
-        means = self._means(sums, self._plan.training.batch)
         done = step + 1
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise Diverged(f"{name} became {value} in step {done}")
+        if not all(map(math.isfinite, sums)):
+            raise Diverged(self._which(sums, done))
         if self._plan.training.display.due(done):
-            self._show(done, means)
+            self._show(done, self._means(sums, self._plan.training.batch))
+
+    def _which(self, sums: Sums, done: int) -> str:
+        named = zip(self._plan.metrics, sums, strict=True)
+        name, value = next((n, v) for n, v in named if not math.isfinite(v))
+        return f"{name} became {value} in step {done}"
 
     def _show(self, done: int, means: dict[str, float]) -> None:
         now = time.perf_counter()
@@ -68,9 +71,9 @@ class Chief:
         self._shown, self._clock = done, now
         self._tell(_event("step", done, means) | {"examples_per_second": round(rate, 1)})
 
-    def _means(self, sums: Doubles, examples: int) -> dict[str, float]:
-        values = (sums / examples).tolist()
-        return dict(zip(self._plan.metrics, values, strict=True))
+    def _means(self, sums: Sums, examples: int) -> dict[str, float]:
+        named = zip(self._plan.metrics, sums, strict=True)
+        return {name: value / examples for name, value in named}
 
     # Tests and checkpoints
 

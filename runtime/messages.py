@@ -17,9 +17,20 @@ import numpy as np
 from mpi4py import MPI
 
 from runtime import patience
-from runtime.stub import SLOTS, Doubles, Floats, Gathered
+from runtime.progress import Mark, Phase
+from runtime.stub import (
+    SLOTS,
+    Call,
+    Doubles,
+    Floats,
+    Gathered,
+    Kernels,
+    NativeCall,
+    Sums,
+    total,
+)
 from singac.codegen import native
-from singac.plan.plan import Plan, Process, Slice
+from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Slice, Step
 
 Requests = list[MPI.Prequest]
 BYTES = 4
@@ -48,8 +59,8 @@ class Exchange:
 class MessageStub:
     """Exchanges by messages; see `Stub`."""
 
-    def __init__(self, plan: Plan, process: Process, world: MPI.Intracomm) -> None:
-        self._plan, self._process, self._world = plan, process, world
+    def __init__(self, plan: Plan, process: Process, world: MPI.Intracomm, mark: Mark) -> None:
+        self._plan, self._process, self._world, self._mark = plan, process, world, mark
         self._worker_ranks = _ranks([p.worker for p in plan.processes])
         self._server_ranks = _ranks([p.server for p in plan.processes])
         self._slices_of = [
@@ -114,6 +125,31 @@ class MessageStub:
 
     # Exchanges
 
+    def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
+        return [self._lower(step, kernels) for step in steps]
+
+    def _lower(self, step: Step, kernels: Kernels) -> Call:
+        match step:
+            case Run(stretch):
+                call = kernels.stretch(stretch)
+                return lambda _: call.function(*call.arguments)
+            case Pull(param):
+                return lambda step: self._pull(param, step)
+            case Push(param):
+                return lambda _: self._push(param)
+            case Serve(index):
+                inbox = self._exchanges[index].inbox
+                gathered = Gathered(inbox.ctypes.data, inbox.shape[1] * BYTES)
+                call = kernels.update(index, gathered)
+                return lambda _: self._serve(index, call)
+            case Feed():
+                raise AssertionError("feeding is the worker's affair")
+
+    def _pull(self, param: int, step: int) -> None:
+        self._mark.phase(Phase.AWAITING_PARAMS)
+        self.pull(param, step)
+        self._mark.phase(Phase.COMPUTING)
+
     def pull(self, param: int, step: int) -> None:
         if self._versions[param] == step:
             return
@@ -124,7 +160,7 @@ class MessageStub:
             self._complete(exchange.gradients_out)
         self._versions[param] = step
 
-    def push(self, param: int, step: int) -> None:
+    def _push(self, param: int) -> None:
         for k in self._slices_of[param]:
             exchange, part = self._exchanges[k], self._plan.slices[k]
             if part.server == self._process.server:
@@ -133,15 +169,14 @@ class MessageStub:
                 MPI.Prequest.Startall(exchange.params_in)
                 MPI.Prequest.Startall(exchange.gradients_out)
 
-    def collect(self, index: int, step: int) -> Gathered:
+    def _serve(self, index: int, update: NativeCall) -> None:
         exchange = self._exchanges[index]
+        self._mark.phase(Phase.AWAITING_GRADIENTS)
         self._complete(exchange.gradients_in)
         # The update is in place.
         self._complete(exchange.params_out)
-        return Gathered(exchange.inbox.ctypes.data, exchange.inbox.shape[1] * BYTES)
-
-    def publish(self, index: int, step: int) -> None:
-        exchange = self._exchanges[index]
+        self._mark.phase(Phase.COMPUTING)
+        update.function(*update.arguments)
         MPI.Prequest.Startall(exchange.gradients_in)
         MPI.Prequest.Startall(exchange.params_out)
 
@@ -171,13 +206,11 @@ class MessageStub:
     def posted(self, slot: int, round_: int) -> bool:
         return MPI.Request.Testall(self._sums_in[slot])
 
-    def sums(self, slot: int, round_: int) -> Doubles:
+    def sums(self, slot: int, round_: int) -> Sums:
         self._complete(self._sums_in[slot])
-        total: Doubles = self._board[slot, 0].copy()
-        for row in self._board[slot, 1:]:
-            total += row
+        sums = total(self._board[slot])
         MPI.Prequest.Startall(self._sums_in[slot])
-        return total
+        return sums
 
     # States live with the servers; the chief asks for them when it saves.
 

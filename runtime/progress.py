@@ -106,5 +106,8 @@ class Mark:
         self.words[BEAT] = time.monotonic_ns()
 
     @property
-    def current_step(self) -> int:
-        return self.words[STEP]
+    def address(self) -> int:
+        """Of the record, for generated code that writes the phase."""
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_int64.from_buffer(self.words))

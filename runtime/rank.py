@@ -1,9 +1,9 @@
 """One process of a run: `python -P -m runtime.rank JOB`.
 
-What can fail is imported and done under one roof, so that every end is told to the supervisor. After
-a failure the process leaves by `os._exit`: an interpreter that shuts down in its own way would wait
-in MPI for processes that will never come. After success it must not: MPI says goodbye to its
-launcher at the very end.
+What can fail is imported and done under one roof, so that every end is told to the supervisor.
+After a failure the process leaves by `os._exit`: an interpreter that shuts down in its own way
+would wait in MPI for processes that will never come. After success it must not: MPI says goodbye
+to its launcher at the very end.
 """
 
 from __future__ import annotations

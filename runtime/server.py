@@ -1,59 +1,56 @@
-"""The server of a process: gradients of its slices -> updated params and states."""
+"""The server of a process: gradients of its slices -> updated params and states, in place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 
-from runtime.stub import Stub
+from runtime.stub import Floats, Gathered, NativeCall, Stub
 from singac import schedules
 from singac.codegen.load import Native
-from singac.plan.plan import Plan, Slice
+from singac.layers.expression import scalars
+from singac.plan.plan import Plan
 
 FLOAT = 4
 
 
 class Server:
-    """Applies the updater to slices, in place."""
+    """Knows the updater's native call for each slice, and the numbers of each step."""
 
     def __init__(self, plan: Plan, native: Native, stub: Stub) -> None:
-        self._plan, self._stub = plan, stub
-        self._update = plan.update
+        self._plan, self._native, self._stub = plan, native, stub
         self._settings = dict(plan.update.rate.settings)
-        self._scalars = np.zeros(len(plan.update.scalars), np.float32)
-        self._calls = [self._call(native, part) for part in plan.slices]
-        # Computed once a step for all params of the same scales.
-        self._of_step, self._rate = -1, 0.0
-        self._values: dict[tuple[float, float], tuple[float, ...]] = {}
+        # The scalars of the native call, for each pair of scales that a param has.
+        params = (plan.params[part.param] for part in plan.slices)
+        self._scales = [(p.lr_scale, p.wd_scale) for p in params]
+        self._scalars: dict[tuple[float, float], Floats] = {
+            scales: np.zeros(len(plan.update.scalars), np.float32) for scales in self._scales
+        }
+        self._counts_steps = any("step" in scalars(value) for _, value in plan.update.scalars)
+        self._rate = math.nan
 
-    def serve(self, index: int, step: int) -> None:
-        """Wait for step `step`'s gradients of a slice, update it, publish it."""
-        gathered = self._stub.collect(index, step)
-        self._set_scalars(self._plan.slices[index], step)
-        self._calls[index](gathered.address, gathered.stride)
-        self._stub.publish(index, step)
-
-    def _call(self, native: Native, part: Slice) -> Callable[[int, int], None]:
+    def update(self, index: int, gathered: Gathered) -> NativeCall:
+        """The native call that updates a slice in place."""
+        part, stub = self._plan.slices[index], self._stub
+        w = stub.params.ctypes.data + part.start * FLOAT
+        state = stub.states.ctypes.data + part.start * FLOAT
+        state_stride = self._plan.param_floats * FLOAT
         workers, floats = self._plan.topology.workers, part.stop - part.start
-        w = self._stub.params.ctypes.data + part.start * FLOAT
-        state = self._stub.states.ctypes.data + part.start * FLOAT
-        numbers = self._scalars.ctypes.data
-        stride = self._plan.param_floats * FLOAT
+        gradients = (gathered.address, gathered.stride, workers)
+        scalars = self._scalars[self._scales[index]].ctypes.data
+        arguments = (w, *gradients, state, state_stride, floats, scalars)
+        return NativeCall(self._native.update, arguments)
 
-        def update(gradient: int, gradient_stride: int) -> None:
-            native.update(w, gradient, gradient_stride, workers, state, stride, floats, numbers)
+    def begin(self, step: int) -> None:
+        """Set the scalars of a step, if the rate or the step changes them."""
+        rate = schedules.rate(self._plan.update.rate.kind, self._settings, step)
+        if rate != self._rate or self._counts_steps:
+            self._rate = rate
+            self._set_scalars(rate, step)
 
-        return update
-
-    def _set_scalars(self, part: Slice, step: int) -> None:
-        param = self._plan.params[part.param]
-        scales = (param.lr_scale, param.wd_scale)
-        if self._of_step != step:
-            self._of_step = step
-            self._rate = schedules.rate(self._update.rate.kind, self._settings, step)
-            self._values.clear()
-        if scales not in self._values:
-            rate, decay = self._rate * scales[0], self._update.weight_decay * scales[1]
-            self._values[scales] = self._update.values(rate, decay, step + 1)
-        self._scalars[:] = self._values[scales]
+    def _set_scalars(self, rate: float, step: int) -> None:
+        update = self._plan.update
+        for (lr_scale, wd_scale), numbers in self._scalars.items():
+            decay = update.weight_decay * wd_scale
+            numbers[:] = update.values(rate * lr_scale, decay, step + 1)

@@ -9,6 +9,7 @@ A counter that N arrivals a step complete has reached N * t when t steps are com
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from mpi4py import MPI
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from runtime import counters, patience
 from runtime.counters import Counters
 from runtime.environment import EnvironmentFailure
-from runtime.stub import SLOTS, Doubles, Floats, Gathered
-from singac.plan.plan import Plan, Process
+from runtime.progress import Mark, Phase
+from runtime.sequence import Sequence as NativeSequence
+from runtime.stub import SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
+from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Step
 
 ALIGNMENT = 64
 FLOAT, DOUBLE = 4, 8
@@ -29,13 +32,13 @@ Bytes = NDArray[np.uint8]
 class SharedStub:
     """Exchanges through the window of the node; see `Stub`."""
 
-    def __init__(self, plan: Plan, process: Process, node: MPI.Comm) -> None:
+    def __init__(self, plan: Plan, process: Process, node: MPI.Intracomm, mark: Mark) -> None:
         self._workers, self._processes = plan.topology.workers, len(plan.processes)
         self._metrics = len(plan.metrics)
         self._slices_of = [sum(s.param == p for s in plan.slices) for p in range(len(plan.params))]
         self._param_of = [s.param for s in plan.slices]
         self._starts = [s.start * FLOAT for s in plan.slices]
-        self._worker, self._node = process.worker, node
+        self._worker, self._node, self._mark = process.worker, node, mark
         self._counters = Counters(self._processes)
         self._allocate(plan)
 
@@ -101,16 +104,34 @@ class SharedStub:
     def pull(self, param: int, step: int) -> None:
         self._counters.wait(self._updated[param], self._slices_of[param] * step)
 
-    def push(self, param: int, step: int) -> None:
-        self._counters.arrive(self._pushed[param], self._workers)
+    def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
+        sequence = NativeSequence(self._processes, self._mark)
+        for step in steps:
+            self._lower(sequence, step, kernels)
+        return [sequence.finished()] if steps else []
 
-    def collect(self, index: int, step: int) -> Gathered:
-        self._counters.wait(self._pushed[self._param_of[index]], self._workers * (step + 1))
-        return Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
+    def _lower(self, sequence: NativeSequence, step: Step, kernels: Kernels) -> None:
+        match step:
+            case Run(stretch):
+                call = kernels.stretch(stretch)
+                sequence.call(call.function, *call.arguments)
+            case Pull(param):
+                slices = self._slices_of[param]
+                sequence.wait(self._updated[param], slices, 0, Phase.AWAITING_PARAMS)
+            case Push(param):
+                sequence.arrive(self._pushed[param], self._workers)
+            case Serve(index):
+                self._lower_serve(sequence, index, kernels)
+            case Feed():
+                raise AssertionError("feeding is the worker's affair")
 
-    def publish(self, index: int, step: int) -> None:
+    def _lower_serve(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
         param = self._param_of[index]
-        self._counters.arrive(self._updated[param], self._slices_of[param])
+        gathered = Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
+        call = kernels.update(index, gathered)
+        sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
+        sequence.call(call.function, *call.arguments)
+        sequence.arrive(self._updated[param], self._slices_of[param])
 
     def post(self, slot: int, round_: int, sums: Doubles) -> None:
         self._board[slot, self._worker] = sums
@@ -119,12 +140,9 @@ class SharedStub:
     def posted(self, slot: int, round_: int) -> bool:
         return self._counters.reached(self._given[slot], self._workers * (round_ + 1))
 
-    def sums(self, slot: int, round_: int) -> Doubles:
+    def sums(self, slot: int, round_: int) -> Sums:
         self._counters.wait(self._given[slot], self._workers * (round_ + 1))
-        total: Doubles = self._board[slot, 0].copy()
-        for worker in range(1, self._workers):
-            total += self._board[slot, worker]
-        return total
+        return total(self._board[slot])
 
     def gather_states(self) -> None:
         """They lie in the window already."""

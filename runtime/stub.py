@@ -13,14 +13,18 @@ There are two stubs: `shared` within a node, `messages` between nodes. Both give
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from singac.plan.plan import Step
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Sums = list[float]
 
 TRANSPORT_VARIABLE = "SINGAC_TRANSPORT"
 # Metrics of step t go to slot t % RING. No worker is more than one step ahead of another and the
@@ -38,6 +42,25 @@ class Gathered:
     stride: int
 
 
+@dataclass(frozen=True, slots=True)
+class NativeCall:
+    """A native function and its arguments, addresses and integers."""
+
+    function: Callable[..., int]
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The native calls a process makes: of a stretch, and of the update of a slice."""
+
+    stretch: Callable[[int], NativeCall]
+    update: Callable[[int, Gathered], NativeCall]
+
+
+Call = Callable[[int], object]  # takes the step
+
+
 class Stub(Protocol):
     """Memory of a process and its exchanges.
 
@@ -50,17 +73,11 @@ class Stub(Protocol):
     gradients: Floats
     states: Floats
 
+    def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
+        """Steps of a program, none of them `Feed`, as calls that do them in order."""
+
     def pull(self, param: int, step: int) -> None:
         """Wait until all slices of the param have had `step` updates."""
-
-    def push(self, param: int, step: int) -> None:
-        """Hand this worker's gradient of the param to the servers of its slices."""
-
-    def collect(self, index: int, step: int) -> Gathered:
-        """Wait for all workers' gradients of slice `index`."""
-
-    def publish(self, index: int, step: int) -> None:
-        """Slice `index` has had update `step` + 1."""
 
     def post(self, slot: int, round_: int, sums: Doubles) -> None:
         """Give this worker's sums to the chief; `round_` counts the uses of the slot from 0."""
@@ -68,7 +85,7 @@ class Stub(Protocol):
     def posted(self, slot: int, round_: int) -> bool:
         """Whether all workers have given their sums (asked by the chief alone)."""
 
-    def sums(self, slot: int, round_: int) -> Doubles:
+    def sums(self, slot: int, round_: int) -> Sums:
         """Wait for all workers' sums; the total in worker order (asked by the chief alone)."""
 
     def gather_states(self) -> None:
@@ -87,3 +104,8 @@ class Stub(Protocol):
 def prefers_messages() -> bool:
     """Whether the environment asks for messages where memory could be shared."""
     return os.environ.get(TRANSPORT_VARIABLE) == "messages"
+
+
+def total(board: Doubles) -> Sums:
+    """Sums over the workers, in worker order, of a board [workers][metrics]."""
+    return [sum(column) for column in zip(*board.tolist(), strict=True)]

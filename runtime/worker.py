@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from itertools import groupby
 
 import numpy as np
 
 from runtime.data import Feeder
-from runtime.progress import Mark, Phase
 from runtime.server import Server
-from runtime.stub import Doubles, Floats, Stub
+from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Stub
 from singac.codegen import native as memory
 from singac.codegen.load import Native
-from singac.plan.plan import Feed, Plan, Process, Program, Pull, Push, Run, Serve, Step, padded
+from singac.plan.plan import Feed, Plan, Process, Program, padded
 
-Call = Callable[[], object]
 TRAIN, TEST = "train", "test"
 
 
@@ -26,11 +24,11 @@ class Worker:
     """
 
     def __init__(
-        self, plan: Plan, process: Process, native: Native, stub: Stub, mark: Mark, data_folder: str
+        self, plan: Plan, process: Process, native: Native, stub: Stub, data_folder: str
     ) -> None:
-        self._process, self._native, self._stub, self._mark = process, native, stub, mark
+        self._process, self._native, self._stub = process, native, stub
         self._server = Server(plan, native, stub) if process.server is not None else None
-        self._step = self._batch = 0
+        self._batch = 0
         self.sums: Doubles = np.zeros(len(plan.metrics))
         training = plan.training
         self._scalars = np.array([0, training.seed, process.first_row, process.rows], np.int64)
@@ -49,11 +47,13 @@ class Worker:
 
     def train(self, step: int) -> None:
         """One step: forward, backward and this process's part of the update."""
-        self._step = self._batch = step
+        self._batch = step
         self._scalars[0] = step
         self.sums.fill(0.0)
+        if self._server is not None:
+            self._server.begin(step)
         for call in self._train:
-            call()
+            call(step)
 
     @property
     def tests(self) -> bool:
@@ -64,44 +64,43 @@ class Worker:
         """The first `batches` batches of the test part (0: all); gives the examples of a group."""
         feeder = self._feeders[TEST]
         count = min(batches, feeder.batches) if batches else feeder.batches
-        self._step = self._scalars[0] = step
+        self._scalars[0] = step
         self.sums.fill(0.0)
         for self._batch in range(count):
             for call in self._test:
-                call()
+                call(step)
         self._scalars[3] = self._process.rows
         return min(count * feeder.batch, feeder.examples)
 
     # Calls
 
     def _calls(self, program: Program) -> list[Call]:
-        return [self._call(program, step) for step in program.steps]
+        """Feeding is done here, everything between two feedings by the stub."""
+        kernels = Kernels(self._stretch, self._update)
+        calls: list[Call] = []
+        for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
+            if feeds:
+                calls += [self._feed(program) for _ in steps]
+            else:
+                calls += self._stub.lower(list(steps), kernels)
+        return calls
 
-    def _call(self, program: Program, step: Step) -> Call:
-        match step:
-            case Feed():
-                return self._feed(program)
-            case Run(stretch):
-                return partial(self._native.stretches[stretch], *self._addresses())
-            case Pull(param):
-                return partial(self._pull, param)
-            case Push(param):
-                return partial(self._push, param)
-            case Serve(index):
-                return partial(self._serve, index)
-
-    def _addresses(self) -> tuple[int, ...]:
+    def _stretch(self, stretch: int) -> NativeCall:
         stub = self._stub
         spaces = (self._arena, stub.params, stub.gradients, self.sums, self._scalars)
-        return tuple(space.ctypes.data for space in spaces)
+        addresses = tuple(space.ctypes.data for space in spaces)
+        return NativeCall(self._native.stretches[stretch], addresses)
+
+    def _update(self, index: int, gathered: Gathered) -> NativeCall:
+        assert self._server is not None, "a process that serves has a server"
+        return self._server.update(index, gathered)
 
     def _feed(self, program: Program) -> Call:
         feeder, process = self._feeders[program.phase], self._process
-        views = self._views(program)
+        views, scalars = self._views(program), self._scalars
 
-        def fill() -> None:
-            first, rows = process.first_row, process.rows
-            self._scalars[3] = feeder.fill(self._batch, first, rows, views)
+        def fill(step: int) -> None:
+            scalars[3] = feeder.fill(self._batch, process.first_row, process.rows, views)
 
         return fill
 
@@ -114,17 +113,3 @@ class Worker:
             space = floats[start : start + buffer.floats]
             views[given.field] = space.reshape(buffer.rows, padded(buffer.columns))
         return views
-
-    def _pull(self, param: int) -> None:
-        self._mark.phase(Phase.AWAITING_PARAMS)
-        self._stub.pull(param, self._step)
-        self._mark.phase(Phase.COMPUTING)
-
-    def _push(self, param: int) -> None:
-        self._stub.push(param, self._step)
-
-    def _serve(self, index: int) -> None:
-        assert self._server is not None, "a process that serves has a server"
-        self._mark.phase(Phase.AWAITING_GRADIENTS)
-        self._server.serve(index, self._step)
-        self._mark.phase(Phase.COMPUTING)
