@@ -144,33 +144,33 @@ EMIT: Mapping[str, Callable[..., ir.Value]] = {
 
 def emit_pointwise(frame: Frame, operation: Pointwise) -> None:
     """The assigns over every vector of every row."""
-    like = frame.buffers[operation.like]
+    names = (operation.like, *(a.out for a in operation.assigns))
+    like = next(frame.buffers[n] for n in names if n in frame.buffers)
     builder = frame.builder
-    width = like.floats // like.rows
     with (
         loop(builder, i64(0), i64(like.rows)) as row,
-        loop(builder, i64(0), i64(width), LANES) as column,
+        loop(builder, i64(0), i64(like.stride), LANES) as column,
     ):
-        emit_assigns(frame, operation, row, column, {})
+        emit_assigns(frame, operation, like.columns, row, column, {})
 
 
 def emit_assigns(
     frame: Frame,
     operation: Pointwise,
+    columns: int,
     row: ir.Value,
     column: ir.Value,
     known: Mapping[str, ir.Value],
 ) -> None:
-    """The assigns for the 16 elements from (row, column) on.
+    """The assigns for the 16 elements from (row, column) on, of `columns` a row.
 
     `known` has the values that are in registers already. Pads are stored as zeros. What has no
     buffer is used by later assigns only and not stored.
     """
-    like = frame.buffers[operation.like]
     values = dict(known)
-    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, like, row, column, values))
+    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, columns, row, column, values))
     for assign in operation.assigns:
-        value = without_pads(frame.builder, evaluator.value(assign.value), column, like.columns)
+        value = without_pads(frame.builder, evaluator.value(assign.value), column, columns)
         values[assign.out] = value
         evaluator.forget(assign.out)
         if assign.out in frame.buffers:
@@ -181,7 +181,7 @@ def value_at(
     frame: Frame, expression: Expression, like: Buffer, row: ir.Value, column: ir.Value
 ) -> ir.Value:
     """The value of an expression for the 16 elements from (row, column) on, pads zero."""
-    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, like, row, column, {}))
+    evaluator = Evaluator(frame.builder, lambda e: _leaf(frame, e, like.columns, row, column, {}))
     return without_pads(frame.builder, evaluator.value(expression), column, like.columns)
 
 
@@ -202,7 +202,7 @@ def inside(builder: ir.IRBuilder, column: ir.Value, columns: int) -> ir.Value:
 def _leaf(
     frame: Frame,
     leaf: Variable | Scalar | Draw,
-    like: Buffer,
+    columns: int,
     row: ir.Value,
     column: ir.Value,
     values: Mapping[str, ir.Value],
@@ -214,7 +214,7 @@ def _leaf(
             return load(builder, frame.place(name, row, column)) if known is None else known
         case Draw(stream):
             example = builder.add(frame.first_row, row)
-            element = builder.add(builder.mul(example, i64(like.columns)), column)
+            element = builder.add(builder.mul(example, i64(columns)), column)
             return vectormath.uniform(builder, frame.seed, stream, frame.step, element)
         case Scalar(name):
             raise AssertionError(f"the scalar {name} has no meaning in a layer")

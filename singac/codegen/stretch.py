@@ -69,15 +69,17 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
 
 def _emit_product(frame: Frame, operation: Product, host: Host, scratch: ir.Value) -> None:
     then = operation.then
+    product = product_of(operation, frame.buffers)
+    columns = product.inputs if operation.role is Role.INPUT_GRADIENT else product.outputs
 
     def epilogue(builder: ir.IRBuilder, result: ir.Value, row: ir.Value, column: ir.Value) -> None:
         assert then is not None, "the epilogue is passed only where there is one"
-        emit_assigns(frame, then, row, column, {operation.out: result})
+        emit_assigns(frame, then, columns, row, column, {operation.out: result})
 
     gemm.emit(
         frame.builder,
         host.tile,
-        product_of(operation, frame.buffers),
+        product,
         frame.start(operation.left),
         frame.start(operation.right),
         frame.start(operation.out) if operation.out in frame.buffers else scratch,

@@ -1,0 +1,23 @@
+# What CI runs, and the slow campaigns that it does not.
+
+PYTHON ?= python3
+
+.PHONY: check test lint bench-kernels fuzz
+
+check: lint test
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest tests
+
+# Our matrix products against NumPy's OpenBLAS, taking turns on one core.
+bench-kernels:
+	$(PYTHON) -m bench.kernels
+
+# Ten times as many mutated programs as the tests.
+fuzz:
+	$(PYTHON) -m tests.fuzz --count 100000
