@@ -14,7 +14,7 @@ import networkx as nx
 
 from singac.diagnostics import Span
 from singac.layers.kind import LayerKind, Settings, Sizes
-from singac.plan.plan import Initialiser
+from singac.model.types import Initialiser
 
 
 @dataclass(frozen=True, slots=True)

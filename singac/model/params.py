@@ -16,8 +16,8 @@ from singac.layers.kind import ParamSpec, Sizes
 from singac.model.arguments import Matched, as_number, match_settings
 from singac.model.expand import Placed, PlacedParam
 from singac.model.graph import NetParam, ParamUse
+from singac.model.types import Initialiser
 from singac.model.values import Scope, Tied, Word, describe, evaluate
-from singac.plan.plan import Initialiser
 from singac.settings import NOT_NEGATIVE, shape_text
 from singac.syntax import tree
 

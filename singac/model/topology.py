@@ -15,8 +15,8 @@ from fractions import Fraction
 
 from singac.diagnostics import Exit, Place, Report, Span
 from singac.model.arguments import Matched, as_whole, match_settings
+from singac.model.types import Topology
 from singac.model.values import Binding, Scope, Word, evaluate, unknown_name
-from singac.plan.plan import Topology
 from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
 from singac.syntax import tree
 

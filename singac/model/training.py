@@ -10,9 +10,9 @@ from fractions import Fraction
 from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.model.arguments import as_number, as_whole, match_settings
 from singac.model.equations import Updater
+from singac.model.types import Every, Training, Update
 from singac.model.updaters import resolve_update
 from singac.model.values import Called, Scope, Value, Word, describe, evaluate
-from singac.plan.plan import Every, Training, Update
 from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
 from singac.syntax import tree
 

@@ -23,8 +23,8 @@ from singac.layers.expression import (
 )
 from singac.model.arguments import Matched, match_settings
 from singac.model.equations import G, Updater, W, with_settings
+from singac.model.types import Schedule, Update
 from singac.model.values import Called, Scope, Word, describe, evaluate
-from singac.plan.plan import Schedule, Update
 from singac.schedules import SCHEDULES, check_alternation
 from singac.settings import NOT_NEGATIVE, POSITIVE, Given, Setting
 from singac.syntax import tree

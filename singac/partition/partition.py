@@ -15,8 +15,8 @@ from singac.diagnostics import Place, Report
 from singac.layers.kind import Dimension
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Model
+from singac.partition.space import LANES, Layout, Param, Slice, padded
 from singac.partition.split import Piece, split
-from singac.plan.plan import LANES, Layout, Param, Slice, padded
 
 BATCH = "batch"
 

@@ -1,12 +1,8 @@
 """The plan: everything a process needs to know, decided before anything runs.
 
 Frozen data, readable as JSON, the same for the same text on every machine. A rank reads it without
-the compiler. Floats of a param lie in *panels of 16 columns*, so that one layout serves the three
-products of a dense layer:
-
-    canonical [in, out]              packed [ceil(out / 16)][in][16]
-    row 0  | 0..15 | 16..19          panel 0: row 0 | row 1 | ...     columns  0..15
-    row 1  | 0..15 | 16..19          panel 1: row 0 | row 1 | ...     columns 16..19, then zeros
+the compiler. What it repeats of the model and of the partition is named here too, so that whoever
+reads a plan needs no other file.
 """
 
 from __future__ import annotations
@@ -14,16 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from singac.layers.expression import Expression, evaluate
 from singac.layers.operations import Operation
+from singac.model.types import Every as Every
+from singac.model.types import Initialiser as Initialiser
+from singac.model.types import Schedule as Schedule
+from singac.model.types import Topology as Topology
+from singac.model.types import Training as Training
+from singac.model.types import Update as Update
+from singac.partition.space import LANES as LANES
+from singac.partition.space import Layout as Layout
+from singac.partition.space import Param as Param
+from singac.partition.space import Slice as Slice
+from singac.partition.space import padded as padded
 
 FORMAT_VERSION = "1.0"
-LANES = 16  # floats of a vector of generated code; rows of buffers and panels are padded to it
-
-
-def padded(columns: int) -> int:
-    """Columns rounded up to whole vectors."""
-    return -(-columns // LANES) * LANES
 
 
 def metric_buffer(metric: str) -> str:
@@ -44,13 +44,6 @@ class Space(StrEnum):
     PARAMS = "params"
     GRADIENTS = "gradients"
     METRICS = "metrics"
-
-
-class Layout(StrEnum):
-    """How the elements of a buffer lie: `rows` each padded to whole vectors, or `panels`."""
-
-    ROWS = "rows"
-    PANELS = "panels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,72 +144,6 @@ class Program:
     inputs: tuple[Input, ...]
 
 
-# -- params and servers ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Initialiser:
-    """`gaussian(mean, std)` and its kin; `settings` has every setting, defaults filled in."""
-
-    kind: str
-    settings: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """A param: canonical shape and its place in the param space, `start` and `floats` in floats."""
-
-    name: str
-    shape: tuple[int, ...]
-    layout: Layout
-    start: int
-    floats: int
-    initialiser: Initialiser
-    lr_scale: float = 1.0
-    wd_scale: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Floats `start` to `stop` of the param space, all of param `param`, owned by `server`."""
-
-    param: int
-    server: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A learning rate as a function of the step: a row of `singac/schedules.py` and its settings."""
-
-    kind: str
-    settings: tuple[tuple[str, tuple[float, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """The updater as assigns over `w`, `g` and its states, done in order, element by element.
-
-    `g` starts as the summed gradient; clipping and weight decay are among the assigns. Targets that
-    are neither `w` nor a state are values of the moment. `states` have their initial values.
-    `scalars` name the numbers the assigns read, each an expression of `rate`, `weight_decay` and
-    `step` computed in double once a step: 1 - beta^step has few digits left in single precision.
-    """
-
-    name: str
-    states: tuple[tuple[str, float], ...]
-    assigns: tuple[tuple[str, Expression], ...]
-    scalars: tuple[tuple[str, Expression], ...]
-    rate: Schedule
-    weight_decay: float
-
-    def values(self, rate: float, weight_decay: float, step: int) -> tuple[float, ...]:
-        """Values of `scalars` in update number `step`, counted from 1; scales are the caller's."""
-        numbers = {"rate": rate, "weight_decay": weight_decay, "step": float(step)}
-        return tuple(evaluate(expression, numbers) for _, expression in self.scalars)
-
-
 # -- processes -------------------------------------------------------------------------------------
 
 
@@ -254,31 +181,7 @@ class Process:
     bytes_received: int
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """The cluster: groups and where servers live, and the framework it amounts to."""
-
-    worker_groups: int
-    workers_per_group: int
-    server_groups: int
-    servers_per_group: int
-    separate: bool
-    framework: str
-
-    @property
-    def workers(self) -> int:
-        return self.worker_groups * self.workers_per_group
-
-    @property
-    def servers(self) -> int:
-        return self.server_groups * self.servers_per_group
-
-    @property
-    def processes(self) -> int:
-        return self.workers + self.servers if self.separate else max(self.workers, self.servers)
-
-
-# -- data and training -----------------------------------------------------------------------------
+# -- the whole -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,36 +204,6 @@ class Data:
     train: int
     test: int
     shuffle: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """`every(n, steps = s, after = a, keep = k)`; 0: never, all steps, from the start, keep all."""
-
-    every: int = 0
-    steps: int = 0
-    after: int = 0
-    keep: int = 0
-
-    def due(self, step: int) -> bool:
-        """Whether it falls due after `step` steps are done."""
-        return (
-            self.every > 0 and step >= max(self.after, 1) and (step - self.after) % self.every == 0
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """A train block: `steps` in all, `batch` examples a step and worker group."""
-
-    net: str
-    algorithm: str
-    batch: int
-    steps: int
-    seed: int
-    display: Every
-    test: Every
-    checkpoint: Every
 
 
 @dataclass(frozen=True, slots=True)

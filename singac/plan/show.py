@@ -59,7 +59,17 @@ def _owned(plan: Plan, piece: Slice) -> str:
 
 def _processes(plan: Plan) -> str:
     rows = [_cells(plan, p) for p in plan.processes]
-    head = ("process", "worker", "rows", "server", "owns", "memory", "MFLOP a step", "sent", "received")
+    head = (
+        "process",
+        "worker",
+        "rows",
+        "server",
+        "owns",
+        "memory",
+        "MFLOP a step",
+        "sent",
+        "received",
+    )
     text = table(head, rows)
     return f"{text}\nimbalance {imbalance(plan):.2f} (most over mean floating-point operations)"
 

@@ -1,0 +1,54 @@
+"""The param space: all params end to end, each in panels or rows, cut in slices for servers.
+
+Floats of a matrix lie in *panels of 16 columns*, so that one layout serves the three products of a
+dense layer:
+
+    canonical [in, out]              packed [ceil(out / 16)][in][16]
+    row 0  | 0..15 | 16..19          panel 0: row 0 | row 1 | ...     columns  0..15
+    row 1  | 0..15 | 16..19          panel 1: row 0 | row 1 | ...     columns 16..19, then zeros
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from singac.model.types import Initialiser
+
+LANES = 16  # floats of a vector of generated code; rows of buffers and panels are padded to it
+
+
+def padded(columns: int) -> int:
+    """Columns rounded up to whole vectors."""
+    return -(-columns // LANES) * LANES
+
+
+class Layout(StrEnum):
+    """How the elements of a buffer lie: `rows` each padded to whole vectors, or `panels`."""
+
+    ROWS = "rows"
+    PANELS = "panels"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A param: canonical shape and its place in the param space, `start` and `floats` in floats."""
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    start: int
+    floats: int
+    initialiser: Initialiser
+    lr_scale: float = 1.0
+    wd_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Floats `start` to `stop` of the param space, all of param `param`, owned by `server`."""
+
+    param: int
+    server: int
+    start: int
+    stop: int
