@@ -7,9 +7,19 @@ batch     = 64              conv1 .. pool5 on batch        vis  <-> hid: rbm_hid
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from singac.syntax import tree
-from singac.syntax.flow import WIDTH, Row, Text, Writer, is_broken, one_line, start_of, stop_of
+from singac.syntax.flow import (
+    WIDTH,
+    Row,
+    Text,
+    Writer,
+    is_broken,
+    last_start_of,
+    one_line,
+    start_of,
+)
 from singac.syntax.rows import (
     Line,
     arrow_end,
@@ -80,5 +90,7 @@ def _arrows_aligned(chains: Sequence[tree.Chain], indent: int) -> list[Row]:
 def _stays_on_line(row: Row, writer: Writer, indent: int) -> bool:
     if is_broken(row, writer.source) or indent + len(one_line(row)) > WIDTH:
         return False
-    start, stop = start_of(row), stop_of(row)
-    return not any(start < c.span.start < stop for c in writer.comments)
+    # A comment inside the last text will stand behind it and breaks nothing.
+    first, last = start_of(row), last_start_of(row)
+    inside = takewhile(lambda comment: comment.span.start < last, writer.comments)
+    return not any(first < comment.span.start for comment in inside)

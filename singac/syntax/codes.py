@@ -8,7 +8,7 @@ CODES = {
     "SG0002": "every bracket, brace and block that is opened is closed",
     "SG0003": "a program is a readable file",
     "SG0004": "a program is UTF-8 text",
-    "SG0005": "a program holds no control characters and none that change the direction of text",
+    "SG0005": "a program holds no characters that cannot be seen or that turn the text around",
     "SG0006": "a program file is at most 8 MB long",
     "SG0007": "a number is decimal, has at most 15 digits before the point and a small exponent",
     "SG0008": "brackets, sums and blocks nest at most 200 deep",

@@ -81,8 +81,8 @@ def start_of(row: Row) -> int:
     return next(p.start for p in row if isinstance(p, Text))
 
 
-def stop_of(row: Row) -> int:
-    return max(p.stop for p in row if isinstance(p, Text))
+def last_start_of(row: Row) -> int:
+    return max(p.start for p in row if isinstance(p, Text))
 
 
 def is_broken(row: Row, source: Source) -> bool:

@@ -13,8 +13,7 @@ from singac.syntax.tree import Comment
 _MARK = re.compile(r'"[^"\r\n]*"|#[^\r\n]*|[()\[\]{}]')
 
 _HEAD = re.compile(
-    r"""(?:let|data|block|layer|net|partition|train|cluster)[ \t]+[A-Za-z_]
-      | use[ \t]*"
+    r"""(?:use|let|data|block|layer|net|partition|train|cluster)(?:[ \t]+\w|[ \t]*[{"])
       | updater\s+[A-Za-z_]\w*\s*(?:\([^{}]{0,2000}\)\s*)?\{""",
     re.VERBOSE,
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from singac.diagnostics import Diagnostic, Place, Source, Span, nearest
 from singac.syntax import lexical
 from singac.syntax.engine import Miss
 from singac.syntax.lexical import Bracket
+from singac.syntax.read import invisible
 from singac.syntax.sentences import table
 
 # fmt: off
@@ -102,8 +104,10 @@ def explain(miss: Miss, source: Source, base: int) -> Diagnostic:
 
 
 def _unreadable(span: Span, miss: Miss) -> Diagnostic | None:
-    """A string that does not end; digits or letters that are no number or name."""
+    """A character that cannot be seen, a string that does not end, or a word that is none."""
     text, start = span.source.text, span.start
+    if miss.type[0] in "'\"" and unicodedata.category(text[start])[0] in "CZ":
+        return invisible(span)
     if miss.type == repr('"'):
         line = _REST_OF_LINE.match(text, start)
         place = Place(Span(span.source, start, line.end() if line else span.stop))
@@ -158,11 +162,11 @@ def _could_close(span: Span, miss: Miss, closer: str) -> bool:
 
 def _opened(source: Source, bracket: Bracket, base: int) -> Span:
     """The bracket; for a brace what stands before it on its line too: `net mlp on fashion {`."""
-    start = bracket.offset
-    if bracket.sign == "{":
-        line = max(base, source.text.rfind("\n", 0, start) + 1)
-        start = line + len(source.text[line:start]) - len(source.text[line:start].lstrip())
-    return Span(source, start, bracket.offset + 1)
+    stop = bracket.offset + 1
+    if bracket.sign != "{":
+        return Span(source, bracket.offset, stop)
+    start = max(base, *(source.text.rfind(sign, 0, bracket.offset) + 1 for sign in "\n{}"))
+    return Span(source, stop - len(source.text[start:stop].lstrip()), stop)
 
 
 def _end(span: Span) -> Span:
@@ -237,10 +241,13 @@ def _reserved(span: Span, miss: Miss) -> Diagnostic | None:
 def _unexpected(span: Span, miss: Miss, stack: list[Bracket]) -> Diagnostic:
     place = Place(_end(span) if miss.type == "$END" else span)
     met = f"`{place.span.text}`" if place.span.text else "the end of the text"
-    message = f"expected {_or(_told(miss.expected))}, not {met}"
+    expected = _or(_told(miss.expected))
+    message = f"expected {expected}, not {met}"
     words = [w for t in miss.expected for w in _WORDS.get(t, ())]
     near = nearest(span.text, words) if span.text[:1].isalpha() else None
     help = f"did you mean `{near}`?" if near else None
+    if miss.type[0] in "'\"":
+        message, help = f"`{span.text}` is no sign of the language", f"expected {expected}"
     return Diagnostic("SG0001", message, place, _inside(place.span, stack), help)
 
 

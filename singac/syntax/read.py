@@ -52,12 +52,14 @@ def check_characters(source: Source, report: Report) -> None:
     for count, match in enumerate(_BAD_CHARACTER.finditer(source.text)):
         if count == _MAX_BAD_CHARACTERS:
             return
-        report.error(
-            "SG0005",
-            f"{_character_name(match.group())} in the text",
-            Span(source, match.start(), match.end()),
-            help="delete it; it is invisible in most editors",
-        )
+        report.found.append(invisible(Span(source, match.start(), match.end())))
+
+
+def invisible(span: Span) -> Diagnostic:
+    """What is told of a character that most editors do not show."""
+    message = f"{_character_name(span.text)} in the text"
+    help = "delete it; most editors do not show it"
+    return Diagnostic("SG0005", message, Place(span), help=help)
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> Diagnostic:
