@@ -193,6 +193,15 @@ def store(
     builder.store(value, pointer, align=align)
 
 
+def slot(builder: ir.IRBuilder, kind: ir.Type, align: int = VECTOR_BYTES) -> ir.Value:
+    """Room on the stack, made once however often the place of use is passed."""
+    with builder.goto_entry_block():
+        room = builder.alloca(kind)
+    room.align = align
+    room.type = POINTER
+    return room
+
+
 def prefetch(builder: ir.IRBuilder, pointer: ir.Value, locality: int = 3) -> None:
     """Ask for the cache line of `pointer`, to be read; locality 3 is the nearest cache."""
     arguments = [pointer, i32(0), i32(locality), i32(1)]
