@@ -182,7 +182,7 @@ def _unopened(span: Span, stack: list[Bracket]) -> Diagnostic | None:
     """A closing bracket closes nothing, or another bracket than the one that is open."""
     if span.text not in (")", "]", "}"):
         return None
-    if not stack:
+    if not stack or (stack[-1].sign == "{" and span.text != "}"):
         message = f"nothing is open here that `{span.text}` closes"
         return Diagnostic("SG0002", message, Place(span), help="take it away")
     closer = lexical.CLOSER[stack[-1].sign]
@@ -255,7 +255,7 @@ def _told(expected: tuple[str, ...]) -> list[str]:
     """What is expected, in words: values as one, the operators that could go on left out."""
     left = [t for t in expected if t in _TERMINALS]
     if "_NET" in expected:
-        return ["a block"]
+        return ["an operator", "a block"] if "PLUS" in expected else ["a block"]
     if all(t in left for t in _VALUE):
         others = [t for t in left if t not in _VALUE]
         return ["a value", *(_TERMINALS[t] for t in others)]

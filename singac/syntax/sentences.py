@@ -20,6 +20,9 @@ from importlib.resources import files
 
 from singac.syntax.engine import Miss, parse_text
 
+# So many terminals tell the surroundings; that a name is expected, say, tells nothing of them.
+_TELLING = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -91,7 +94,8 @@ def miss_of(snippet: str) -> Miss:
 def _places(miss: Miss) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], str]]:
     yield miss.states, miss.expected, miss.type
     yield miss.states[-1:], miss.expected, miss.type
-    yield (), miss.expected, miss.type
+    if len(miss.expected) >= _TELLING:
+        yield (), miss.expected, miss.type
     if miss.type[0] in "'\"":
         yield (), (), miss.type
 
