@@ -1,0 +1,145 @@
+"""Real runs for tests: started, watched, and searched for what they leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nets
+import psutil
+
+from runtime.job import Job
+from singac.plan.encode import to_json
+from singac.plan.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended."""
+
+    code: int
+    events: list[dict[str, object]]
+    stderr: str
+    seconds: float
+
+    def of(self, name: str) -> list[dict[str, object]]:
+        return [e for e in self.events if e["event"] == name]
+
+    @property
+    def last_line(self) -> str:
+        return self.stderr.rstrip().splitlines()[-1]
+
+
+class Running:
+    """A run that has been started in a folder of its own."""
+
+    def __init__(
+        self, plan: Plan, folder: Path, resume: Path | None = None, json: bool = True, **env: str
+    ) -> None:
+        self.folder, self._started = folder, time.monotonic()
+        self._before = _shared_files()
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+        drive = str(Path(__file__).with_name("drive.py"))
+        self.process = subprocess.Popen(
+            [sys.executable, drive, _prepare(plan, folder, resume, json)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def ranks(self) -> list[psutil.Process]:
+        """Its processes that MPI has started."""
+        return [p for p in _processes_naming(self.folder) if "runtime.rank" in p.cmdline()]
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+        stop = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < stop, "what the test waits for never came"
+            time.sleep(0.01)
+
+    def wait_for_step(self, step: int) -> None:
+        """Until an event of that step or a later one has been written."""
+        self.wait_for(lambda: any(e.get("step", 0) >= step for e in self._written()))
+
+    def _written(self) -> list[dict[str, int]]:
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def finish(self, seconds: float = 60) -> Finished:
+        """Wait for the end; nothing may be left."""
+        out, err = self.process.communicate(timeout=seconds)
+        took = time.monotonic() - self._started
+        self.nothing_is_left()
+        lines = [line for line in out.splitlines() if line.startswith("{")]
+        return Finished(self.process.returncode, [json.loads(x) for x in lines], err, took)
+
+    def nothing_is_left(self) -> None:
+        assert _processes_naming(self.folder) == []
+        new = _shared_files() - self._before
+        assert {f for f in new if not _is_mapped(f)} & _shared_files() == set()
+
+
+def run(plan: Plan, folder: Path, **settings: object) -> Finished:
+    return Running(plan, folder, **settings).finish()  # type: ignore[arg-type]
+
+
+def fault(rank: int, step: int | str, kind: str) -> dict[str, str]:
+    return {"SINGAC_FAULT": f"rank={rank},step={step},kind={kind}"}
+
+
+def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool) -> str:
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    nets.save_data(data)
+    (folder / "plan.json").write_text(to_json(plan))
+    job = Job(
+        plan=str(folder / "plan.json"),
+        data_folder=str(data),
+        run_folder=str(folder),
+        processes=len(plan.processes),
+        resume=str(resume) if resume else None,
+        json=as_json,
+    )
+    path = folder / "given.json"
+    path.write_text(json.dumps(dataclasses.asdict(job)))
+    return str(path)
+
+
+def _processes_naming(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in " ".join(process.cmdline()) and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _shared_files() -> set[str]:
+    return {str(p) for p in SHARED_MEMORY.iterdir()}
+
+
+def _is_mapped(file: str) -> bool:
+    """Whether a living process, maybe of another job, uses the file."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            if file in maps.read_text(errors="replace"):
+                return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,145 @@
+"""Checkpoints: resumed exactly, damage found, other nets refused."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import nets
+import numpy as np
+import pytest
+from running import Finished, run
+from safetensors.numpy import load_file
+
+from runtime import checkpoint
+from runtime.checkpoint import Damaged
+from singac.plan.plan import Every
+
+STEPS = 12
+
+
+def tensors(folder: Path, step: int) -> dict[str, np.ndarray]:
+    path = folder / "checkpoints" / checkpoint.folder_name(step)
+    return load_file(path / "params.safetensors") | load_file(path / "states.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run that has saved on its way."""
+    folder = tmp_path_factory.mktemp("whole")
+    plan = nets.plan(2, 2, steps=STEPS, checkpoint=Every(4), display=Every(1))
+    assert run(plan, folder).code == 0
+    return folder
+
+
+@pytest.fixture
+def saved(whole: Path, tmp_path: Path) -> Path:
+    """A copy of its first two checkpoints, to be resumed or damaged."""
+    for step in (4, 8):
+        name = checkpoint.folder_name(step)
+        shutil.copytree(whole / "checkpoints" / name, tmp_path / "checkpoints" / name)
+    return tmp_path
+
+
+def resumed(saved: Path, workers: int, servers: int, **env: str) -> Finished:
+    plan = nets.plan(workers, servers, steps=STEPS, display=Every(1))
+    return run(plan, saved, resume=saved, **env)
+
+
+@pytest.mark.parametrize("transport", ["shared", "messages"])
+def test_a_resumed_run_ends_with_the_same_bits(transport: str, whole: Path, saved: Path) -> None:
+    finished = resumed(saved, 2, 2, SINGAC_TRANSPORT=transport)
+    assert finished.code == 0
+    assert [e["step"] for e in finished.of("step")] == [9, 10, 11, 12]
+    expected, found = tensors(whole, STEPS), tensors(saved, STEPS)
+    assert list(found) == list(expected)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_another_number_of_processes_resumes_to_rounding(
+    workers: int, whole: Path, saved: Path
+) -> None:
+    assert resumed(saved, workers, workers).code == 0
+    expected = tensors(whole, STEPS)
+    for name, tensor in tensors(saved, STEPS).items():
+        np.testing.assert_allclose(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole: Path, saved: Path) -> None:
+    flip_a_bit(saved / "checkpoints" / checkpoint.folder_name(8) / "params.safetensors", 9999)
+    finished = resumed(saved, 2, 2)
+    assert finished.code == 0
+    assert "step-00000008" in finished.stderr
+    assert "fc/w in params.safetensors does not have its digest" in finished.stderr
+    assert finished.of("step")[0]["step"] == 5
+    assert np.array_equal(tensors(saved, STEPS)["fc/w"], tensors(whole, STEPS)["fc/w"])
+
+
+def test_without_a_sound_checkpoint_nothing_starts(saved: Path) -> None:
+    for path in checkpoint.listed(saved / "checkpoints"):
+        (path / "params.safetensors").write_bytes(b"nonsense")
+    finished = resumed(saved, 2, 2)
+    assert finished.code == 4
+    assert finished.events == []
+    assert "no sound checkpoint to resume from" in finished.stderr
+
+
+def test_a_checkpoint_of_another_net_is_refused(saved: Path) -> None:
+    path = saved / "checkpoints" / checkpoint.folder_name(8)
+    manifest = checkpoint.read_manifest(path)
+    kept = tuple(t for t in manifest.tensors if t.name != "fc/b")
+    checkpoint.write_manifest(
+        path, checkpoint.Manifest("other", 8, 3, 192, "digest", kept)
+    )  # fmt: skip
+    finished = resumed(saved, 2, 2)
+    assert finished.code == 4
+    assert "it has no fc/b" in finished.stderr
+
+
+def test_any_flipped_bit_is_found(saved: Path) -> None:
+    chance = random.Random(5)
+    path = saved / "checkpoints" / checkpoint.folder_name(8)
+    checkpoint.verify(path)
+    for file in ("manifest.json", "params.safetensors", "states.safetensors"):
+        sound = (path / file).read_bytes()
+        for _ in range(100):
+            flip_a_bit(path / file, chance.randrange(8 * len(sound)))
+            if not harmless(path, file, sound):
+                with pytest.raises(Damaged):
+                    checkpoint.verify(path)
+            (path / file).write_bytes(sound)
+
+
+def harmless(path: Path, file: str, sound: bytes) -> bool:
+    """A flip between two ways of writing the same text, such as a space that becomes a tab."""
+    found = (path / file).read_bytes()
+    try:
+        if file == "manifest.json":
+            return bool(json.loads(found) == json.loads(sound))
+        return same_tensors(load_file(path / file), path, file, sound)
+    except Exception:
+        return False
+
+
+def same_tensors(found: dict[str, np.ndarray], path: Path, file: str, sound: bytes) -> bool:
+    (path / "sound").write_bytes(sound)
+    expected = load_file(path / "sound")
+    (path / "sound").unlink()
+    same = [np.array_equal(found[n], t, equal_nan=True) for n, t in expected.items() if n in found]
+    return len(same) == len(expected) and all(same)
+
+
+def flip_a_bit(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << (bit % 8)
+    path.write_bytes(content)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    plan = nets.plan(1, 1, steps=10, checkpoint=Every(2, keep=2))
+    assert run(plan, tmp_path).code == 0
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000008", "step-00000010"]
