@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ _HEAD = re.compile(
 _HEAD_OF_LINE = re.compile(rf"^[ \t]*(?={_HEAD.pattern})", re.VERBOSE | re.MULTILINE)
 
 CLOSER = {"(": ")", "[": "]", "{": "}"}
+
+# A line that starts with anything but what goes on with the line before.
+_LINE = re.compile(r"\n[ \t\r]*(?=[^\s#\-<,)\]=~+*/.':{])")
+_MARK_OR_LINE = re.compile(f"{_MARK.pattern}|{_LINE.pattern}")
+_ONE_WORD = re.compile(r"\s*[\w.\[\]-]*\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +88,40 @@ def first_too_deep(text: str, start: int, stop: int, limit: int) -> int | None:
         elif match.group() in ")]}":
             depth = max(0, depth - 1)
     return None
+
+
+def without_row(text: str, offset: int) -> str | None:
+    """A stretch without the row around a mistake, or None for a mistake in no block's body.
+
+    Where a row has but one word before the mistake, the row before may be the one that is wrong:
+
+        batch =
+        steps = 3
+              ^ the mistake is met here
+    """
+    starts = list(_row_starts(text))
+    row = bisect_right(starts, offset) - 1
+    if row < 0 or row + 1 == len(starts):
+        return None
+    stop = starts[row + 1]
+    if row > 0 and _ONE_WORD.fullmatch(text, starts[row], offset):
+        row -= 1
+    return text[: starts[row]] + re.sub(r"[^\n]", " ", text[starts[row] : stop]) + text[stop:]
+
+
+def _row_starts(text: str) -> Iterator[int]:
+    """Where the rows of the first block's body start, and last where its `}` stands."""
+    stack: list[str] = []
+    for match in _MARK_OR_LINE.finditer(text):
+        sign = match.group()
+        if sign in CLOSER:
+            stack.append(sign)
+            if stack == ["{"]:
+                yield match.end()
+        elif sign[0] == "\n" and stack == ["{"]:
+            yield match.end()
+        elif stack and sign == CLOSER[stack[-1]]:
+            if stack == ["{"]:
+                yield match.start()
+                return
+            stack.pop()

@@ -1,7 +1,7 @@
 """`.singa` text -> syntax tree, or every syntax error of the text.
 
-The text is cut where a block starts and each stretch is parsed alone (see `lexical.chunks`), so a
-run tells all the mistakes of a file, one a stretch.
+The text is cut where a block starts and each stretch is parsed alone (see `lexical.chunks`); after
+a mistake the row it stands in is left out. So a run tells all the mistakes of a file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ __all__ = ["CODES", "MAX_NESTING", "parse"]
 
 MAX_NESTING = 200
 _MAX_ERRORS = 100
+_MAX_ROWS = 20
+_MAX_READ_AGAIN = 100_000
 
 # The rules whose nesting deepens the recursion of later passes.
 _NESTING = frozenset(["add", "sub", "mul", "div", "negate", "apply", "unroll", "repeat"])
@@ -52,15 +54,31 @@ def _parse_chunk(source: Source, start: int, stop: int, report: Report) -> tuple
     if deep is not None:
         _too_deep(source, deep, report)
         return ()
-    found = parse_text(source.text[start:stop])
+    text = source.text[start:stop]
+    found = parse_text(text)
     if isinstance(found, Miss):
-        report.found.append(explain(found, source, start))
+        for miss in _misses(text, found):
+            report.found.append(explain(miss, source, start))
         return ()
     deepest = _first_deep(found)
     if deepest is not None:
         _too_deep(source, start + deepest, report)
         return ()
     return Builder(source, start, report).build(found)
+
+
+def _misses(text: str, first: Miss) -> Iterator[Miss]:
+    """All misses of a stretch: after each, the row it stands in is left out and the rest read."""
+    miss = first
+    for _ in range(_MAX_ROWS):
+        yield miss
+        rest = lexical.without_row(text, miss.start) if len(text) <= _MAX_READ_AGAIN else None
+        again = parse_text(rest) if rest is not None else None
+        if rest is None or not isinstance(again, Miss) or again.start <= miss.start:
+            return
+        if rest[: again.start].rstrip().endswith("{"):
+            return  # the body is empty because its rows were left out
+        text, miss = rest, again
 
 
 def _first_deep(tree: Tree[Token]) -> int | None:
