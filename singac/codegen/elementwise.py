@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from singac.codegen import vectormath
+from singac.codegen import philox, vectormath
 from singac.codegen.ir import (
     FLOAT_BYTES,
     LANES,
@@ -215,6 +215,6 @@ def _leaf(
         case Draw(stream):
             example = builder.add(frame.first_row, row)
             element = builder.add(builder.mul(example, i64(columns)), column)
-            return vectormath.uniform(builder, frame.seed, stream, frame.step, element)
+            return philox.uniform(builder, frame.seed, stream, frame.step, element)
         case Scalar(name):
             raise AssertionError(f"the scalar {name} has no meaning in a layer")
