@@ -27,13 +27,14 @@ from singac.plan.plan import Plan
 TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
 BANNER_SECONDS = 1.0
+LAUNCHER_LOG = "launcher.log"
 
 
 def supervise(job: Job, mpiexec: str) -> Verdict:
     """Run the job to its end; nothing of it remains."""
     listener = Listener()
     progress = Progress.create(job.progress, job.processes)
-    with (job.logs / "launcher.log").open("w+b") as log, _signals() as signals:
+    with (job.logs / LAUNCHER_LOG).open("w+b") as log, _signals() as signals:
         started = subprocess.Popen(
             launcher.command(mpiexec, job),
             stdin=subprocess.DEVNULL,
@@ -175,8 +176,9 @@ class Supervisor:
             return None
         self._selector.unregister(peer.socket)
         peer.socket.close()
-        lost = peer.rank is not None and peer.rank not in self._finished
-        return self._lost(peer) if lost else None
+        if peer.rank is None or peer.rank in self._finished:
+            return None
+        return self._lost(peer.rank)
 
     def _admit(self, peer: Peer, hello: Message) -> None:
         rank, pid = hello.get("rank"), hello.get("pid")
@@ -216,15 +218,16 @@ class Supervisor:
             return verdict.diverged(who, cause)
         return verdict.failed(who, self._progress.of(rank).step, cause, traceback)
 
-    def _lost(self, peer: Peer) -> Verdict:
-        """A process has gone without a word; the launcher knows why, and which was the first."""
+    def _lost(self, rank: int) -> Verdict:
+        """A process has gone without a word; the launcher knows why.
+
+        Streams end in the order in which processes do, and ends are heard in that order. The
+        launcher ends all the others, and may name one of those as the first.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(BANNER_SECONDS)
-        banner = verdict.read_banner(verdict.tail(self._job.logs / "launcher.log"))
-        rank = self._own.ranks.get(banner.pid, peer.rank) if banner else peer.rank
-        assert rank is not None, "only an admitted process can be lost"
-        cause = banner.cause if banner else "ended without a word"
-        return self._died(rank, cause)
+        banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
+        return self._died(rank, banner.cause if banner else "ended without a word")
 
     def _died(self, rank: int, cause: str) -> Verdict:
         standing = self._progress.of(rank)
@@ -234,7 +237,7 @@ class Supervisor:
     def _launcher_ended(self) -> Verdict | None:
         if self._started.poll() is None:
             return None
-        log = verdict.tail(self._job.logs / "launcher.log")
+        log = verdict.tail(self._job.logs / LAUNCHER_LOG)
         banner = verdict.read_banner(log)
         if banner is not None and banner.pid in self._own.ranks:
             return self._died(self._own.ranks[banner.pid], banner.cause)

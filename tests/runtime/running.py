@@ -59,7 +59,7 @@ class Running:
 
     def ranks(self) -> list[psutil.Process]:
         """Its processes that MPI has started."""
-        return [p for p in _processes_naming(self.folder) if "runtime.rank" in p.cmdline()]
+        return _processes_naming(f"runtime.rank {self.folder}")
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         stop = time.monotonic() + seconds
@@ -88,7 +88,7 @@ class Running:
         return Finished(self.process.returncode, [json.loads(x) for x in lines], err, took)
 
     def nothing_is_left(self) -> None:
-        assert _processes_naming(self.folder) == []
+        assert _processes_naming(str(self.folder)) == []
         new = _shared_files() - self._before
         assert {f for f in new if not _is_mapped(f)} & _shared_files() == set()
 
@@ -119,11 +119,13 @@ def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool) -> st
     return str(path)
 
 
-def _processes_naming(folder: Path) -> list[psutil.Process]:
+def _processes_naming(words: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder) in " ".join(process.cmdline()) and process.pid != os.getpid():
+            command = " ".join(process.cmdline())
+            is_launcher = "mpiexec" in command or "hydra" in command
+            if words in command and (not is_launcher or words.startswith("/")):
                 found.append(process)
         except psutil.Error:
             continue
