@@ -24,6 +24,9 @@ from singac.syntax.tree import Comment
 WIDTH = 100
 NOWHERE = -1
 
+# A bracket opened farther right leaves too little room below it.
+_LAST_COLUMN = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -119,7 +122,8 @@ class Writer:
         for at, piece in enumerate(row):
             match piece:
                 case Open(offset):
-                    self.columns.append(len(self.line) + offset)
+                    column = len(self.line) + offset
+                    self.columns.append(column if column <= _LAST_COLUMN else self.columns[-1])
                 case Close():
                     self.columns.pop()
                 case Text():

@@ -15,7 +15,7 @@ _MARK = re.compile(r'"[^"\r\n]*"|#[^\r\n]*|[()\[\]{}]')
 
 _HEAD = re.compile(
     r"""(?:use|let|data|block|layer|net|partition|train|cluster)(?:[ \t]+\w|[ \t]*[{"])
-      | updater\s+[A-Za-z_]\w*\s*(?:\([^{}]{0,2000}\)\s*)?\{""",
+      | updater\s+[A-Za-z_]\w*\s*(?:\([^{}]{0,20000}\)\s*)?\{""",
     re.VERBOSE,
 )
 _HEAD_OF_LINE = re.compile(rf"^[ \t]*(?={_HEAD.pattern})", re.VERBOSE | re.MULTILINE)
@@ -125,3 +125,5 @@ def _row_starts(text: str) -> Iterator[int]:
                 yield match.start()
                 return
             stack.pop()
+        elif sign in CLOSER.values():
+            return  # with a bracket too many, rows cannot be told apart

@@ -271,3 +271,9 @@ def test_only_comments_and_nothing() -> None:
 
 def test_line_ends_are_one_kind() -> None:
     assert formatted("\ufefflet a = 1  # b\r\n\r\nlet c = 2\r\n") == "let a = 1  # b\n\nlet c = 2\n"
+
+
+def test_what_opens_far_right_continues_at_the_left() -> None:
+    name = "very_" * 18 + "long"
+    after = formatted(f"updater {name}(rate, momentum = 0.9, delta = 1) {{\n    w = g\n}}\n")
+    assert after.splitlines()[1] == "    momentum = 0.9, delta = 1) {"
