@@ -20,27 +20,27 @@ from singac.plan.plan import Buffer, Slice, Update
 FLOAT_BYTES = 4
 
 
-def flops(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
-    """Floating-point operations, a multiply-add counted as two, a function as one."""
+def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:
+    """Floating-point operations on `rows` examples, a multiply-add as two, a function as one."""
     match operation:
-        case Product(role, out, left, right, then=then):
+        case Product(role, out, _, right, then=then):
             weight = buffers[out if role is Role.WEIGHT_GRADIENT else right]
-            products = 2 * buffers[left].rows * weight.rows * weight.columns
-            return products + (_pointwise(then, buffers, buffers[left].rows) if then else 0)
-        case Pointwise(like):
-            return _pointwise(operation, buffers, buffers[like].rows)
+            after = _pointwise(then, buffers, rows) if then else 0
+            return 2 * rows * weight.rows * weight.columns + after
+        case Pointwise():
+            return _pointwise(operation, buffers, rows)
         case ColumnSum(_, source):
-            return buffers[source].rows * buffers[source].columns
+            return rows * buffers[source].columns
         case Measure(_, like, value):
-            return buffers[like].rows * buffers[like].columns * (1 + size(value))
+            return rows * buffers[like].columns * (1 + size(value))
         case SoftmaxLoss(_, scores):
-            return 5 * buffers[scores].rows * buffers[scores].columns
+            return 5 * rows * buffers[scores].columns
         case Hits(_, scores):
-            return buffers[scores].rows * buffers[scores].columns
+            return rows * buffers[scores].columns
 
 
 def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -> int:
-    """Elements times calls; a tensor that stays in registers has its operands' columns."""
+    """Elements times calls; a tensor that stays in registers has the columns of those stored."""
     known = [buffers[a.out] for a in operation.assigns if a.out in buffers]
     columns = max((b.columns for b in known), default=0)
     return rows * columns * sum(size(a.value) for a in operation.assigns)

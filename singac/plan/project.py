@@ -274,7 +274,7 @@ class _Projector:
         if process.worker is not None:
             phase = self._order("train", process.rows)
             operations = _only(phase.items)
-            flops += sum(estimate.flops(o, phase.buffers) for o in operations)
+            flops += sum(estimate.flops(o, phase.buffers, process.rows) for o in operations)
             moved = estimate.moved_floats(slices, hosts, process.rank) * FLOAT_BYTES
             sent, received = moved, moved
         if process.server is not None:

@@ -1,0 +1,128 @@
+"""Whole steps in native code against the same operations in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from singac.compile import _scratch
+from singac.model.resolve import Choices
+from singac.partition.partition import partition
+from singac.plan.plan import Plan
+from singac.plan.project import project
+from tests import programs
+from tests.inprocess import Array, InProcess
+
+NETS = {
+    "perceptron": "features -> fc1: dense(7) -> tanh -> fc2: dense(3)\n"
+    "[fc2, label] -> softmax_loss",
+    "relu with slope": "features -> dense(33) -> relu(0.1) -> out: dense(3)\n"
+    "[out, label] -> softmax_loss(topk = 2)",
+    "one unit": "features -> dense(1) -> stanh -> out: dense(3)\n[out, label] -> softmax_loss",
+    "branches": "features -> a: dense(17) -> sigmoid -> out: dense(3)\n"
+    "a -> swish -> other: dense(3)\n"
+    "[out, label] -> softmax_loss\n[other, label] -> softmax_loss\n[other, label] -> accuracy",
+    "tied": "param w ~ gaussian(std = 0.5)\n"
+    "features -> code: dense(3, weight = w) -> tanh -> back: dense(4, weight = w')\n"
+    "[back, features] -> euclidean_loss",
+    "no bias": "features -> dense(20, bias = none) -> gelu -> out: dense(3, bias = none)\n"
+    "[out, label] -> softmax_loss",
+    "pointwise alone": "features -> square -> elu -> softplus -> out: dense(3)\n"
+    "[out, label] -> softmax_loss",
+}
+BATCH = 6
+DATA = 'data points = csv("data/points.csv", test = 0.5)\n'
+
+
+def plan_of(text: str, workers: int = 1) -> Plan:
+    model = programs.model(text, Choices(np=workers))
+    return project(partition(model), model, "digest", _scratch)
+
+
+def batch_of(seed: int, rows: int = BATCH) -> dict[str, Array]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, (rows, 1)).astype(float)
+    return {"features": generator.standard_normal((rows, 4)), "label": labels}
+
+
+def loss_of(plan: Plan, values: dict[str, Array], batch: dict[str, Array]) -> float:
+    """The loss of the whole batch, as the test program of one worker measures it."""
+    machine = InProcess(plan)
+    for name, value in values.items():
+        machine.set(name, value)
+    return float(machine.step(batch, phase="test")[plan.metrics.index("loss")]) / BATCH
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_gradients_are_those_of_the_printed_loss(net: str) -> None:
+    """Along three random directions; central differences of a float32 loss are good to a per cent."""
+    plan = plan_of(programs.small(net, data=DATA))
+    machine, batch = InProcess(plan), batch_of(1)
+    machine.step(batch)
+    names = [p.name for p in plan.params]
+    values = {n: machine.param(n) for n in names}
+    gradients = {n: machine.gradient(n) for n in names}
+    generator = np.random.default_rng(2)
+    for _ in range(3):
+        direction = {n: generator.standard_normal(values[n].shape) for n in names}
+        h = 1e-3
+        up = {n: values[n] + h * direction[n] for n in names}
+        down = {n: values[n] - h * direction[n] for n in names}
+        slope = (loss_of(plan, up, batch) - loss_of(plan, down, batch)) / (2 * h)
+        expected = sum(float((gradients[n] * direction[n]).sum()) for n in names)
+        assert slope == pytest.approx(expected, rel=2e-2, abs=2e-3)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_workers_together_find_the_gradients_of_one(net: str, workers: int) -> None:
+    text = programs.small(net)
+    one, many = InProcess(plan_of(text)), InProcess(plan_of(text, workers))
+    batch = batch_of(3)
+    metrics = [machine.step(batch).copy() for machine in (one, many)]
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-6)
+    for param in one.plan.params:
+        a, b = one.gradient(param.name), many.gradient(param.name)
+        assert np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(a)
+
+
+def test_pads_stay_zero_where_a_layer_of_zero_is_not() -> None:
+    """log(0) and its slope are infinite; the pads of rows and panels must not feel it."""
+    own = "layer root { y = log(x) + sqrt(x) }\n"
+    net = "features -> square -> root -> fc: dense(3)\n[fc, label] -> softmax_loss"
+    plan = plan_of(programs.small(net, extra=own))
+    machine = InProcess(plan)
+    batch = batch_of(4)
+    for step in range(3):
+        machine.step(batch, step)
+        machine.update(step)
+    assert np.isfinite(machine.gradients[0]).all()
+    assert np.isfinite(machine.params).all()
+
+
+def test_dropout_is_the_same_for_every_cut_and_another_every_step() -> None:
+    net = "features -> fc: dense(50) -> dropout(0.4) -> out: dense(3)\n[out, label] -> softmax_loss"
+    text = programs.small(net)
+    batch = batch_of(5)
+    gradients = []
+    for workers, step in ((1, 0), (4, 0), (1, 1)):
+        machine = InProcess(plan_of(text, workers))
+        machine.step(batch, step)
+        gradients.append(machine.gradient("out.weight"))
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-4, abs=1e-7)
+    assert not np.allclose(gradients[0], gradients[2])
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    """The gradient of a bias below a dropout, with slope 1 everywhere, is the mask's column sum."""
+    rows = 300
+    net = "features -> fc: dense(64) -> dropout(0.25)\n[fc, dropout] -> euclidean_loss"
+    text = programs.small(net, train=programs.TRAIN.replace("batch = 6", f"batch = {rows}"))
+    plan = plan_of(text)
+    machine = InProcess(plan)
+    machine.set("fc.weight", np.zeros((4, 64)))
+    machine.set("fc.bias", np.ones(64))
+    machine.step({"features": np.zeros((rows, 4)), "label": np.zeros((rows, 1))})
+    loss = machine.metrics[0] / (rows * 64)
+    # a dropped value differs from its source by 1, a kept one by 1/3
+    assert loss == pytest.approx(0.5 * (0.25 * 1 + 0.75 / 9), rel=0.02)
