@@ -8,10 +8,12 @@ import pytest
 from singac.compile import _scratch
 from singac.model.resolve import Choices
 from singac.partition.partition import partition
-from singac.plan.plan import Plan
+from singac.plan.order import gradient_of, train_order
+from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project
 from tests import programs
 from tests.inprocess import Array, InProcess
+from tests.reference import steps
 
 NETS = {
     "perceptron": "features -> fc1: dense(7) -> tanh -> fc2: dense(3)\n"
@@ -31,7 +33,6 @@ NETS = {
     "[out, label] -> softmax_loss",
 }
 BATCH = 6
-DATA = 'data points = csv("data/points.csv", test = 0.5)\n'
 
 
 def plan_of(text: str, workers: int = 1) -> Plan:
@@ -45,32 +46,21 @@ def batch_of(seed: int, rows: int = BATCH) -> dict[str, Array]:
     return {"features": generator.standard_normal((rows, 4)), "label": labels}
 
 
-def loss_of(plan: Plan, values: dict[str, Array], batch: dict[str, Array]) -> float:
-    """The loss of the whole batch, as the test program of one worker measures it."""
-    machine = InProcess(plan)
-    for name, value in values.items():
-        machine.set(name, value)
-    return float(machine.step(batch, phase="test")[plan.metrics.index("loss")]) / BATCH
-
-
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
-def test_gradients_are_those_of_the_printed_loss(net: str) -> None:
-    """Along three random directions; central differences of a float32 loss are good to a per cent."""
-    plan = plan_of(programs.small(net, data=DATA))
+def test_step_agrees_with_numpy(net: str) -> None:
+    """Loss, metrics and gradients; that these are the loss's, tests/plan shows in double."""
+    model = programs.model(programs.small(net))
+    plan = plan_of(programs.small(net))
     machine, batch = InProcess(plan), batch_of(1)
-    machine.step(batch)
-    names = [p.name for p in plan.params]
-    values = {n: machine.param(n) for n in names}
-    gradients = {n: machine.gradient(n) for n in names}
-    generator = np.random.default_rng(2)
-    for _ in range(3):
-        direction = {n: generator.standard_normal(values[n].shape) for n in names}
-        h = 1e-3
-        up = {n: values[n] + h * direction[n] for n in names}
-        down = {n: values[n] - h * direction[n] for n in names}
-        slope = (loss_of(plan, up, batch) - loss_of(plan, down, batch)) / (2 * h)
-        expected = sum(float((gradients[n] * direction[n]).sum()) for n in names)
-        assert slope == pytest.approx(expected, rel=2e-2, abs=2e-3)
+    expected = {p.name: machine.param(p.name) for p in plan.params} | dict(batch)
+    steps.run(train_order(model.net.graph, BATCH).items, expected)
+    metrics = machine.step(batch)
+    for name, value in zip(plan.metrics, metrics, strict=True):
+        assert value == pytest.approx(expected[metric_buffer(name)], rel=1e-6)
+    for param in plan.params:
+        wanted = expected[gradient_of(param.name)]
+        difference = np.linalg.norm(machine.gradient(param.name) - wanted.reshape(param.shape))
+        assert difference <= 1e-5 * np.linalg.norm(wanted), param.name
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
