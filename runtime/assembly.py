@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mpi4py import MPI
@@ -26,8 +25,6 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, int]
     """The session of this process, memory filled, and the step it begins with."""
     plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
     process = plan.processes[rank]
-    if os.environ.get("B"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     stub = _stub(plan, process, mark)
     native = load(plan, process)
     resumed = Path(job.resume) if job.resume else None

@@ -71,6 +71,11 @@ class Belongings:
         self.files: list[str] = []
         self._open(root)
 
+    @property
+    def launcher(self) -> int:
+        """A descriptor that becomes readable when the launcher ends."""
+        return self._handles[self._root]
+
     def add(self, pid: int, rank: int) -> None:
         self.ranks[pid] = rank
         self._open(pid)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import selectors
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from types import FrameType
 
 from runtime import checkpoint, launcher, remains, verdict
@@ -109,9 +109,10 @@ class Supervisor:
         self._ready: set[int] = set()
         self._step = 0
         self._stop_sent = False
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(listener.socket, selectors.EVENT_READ)
-        self._selector.register(signals.reader, selectors.EVENT_READ)
+        self._selector = DefaultSelector()
+        self._selector.register(listener.socket, EVENT_READ, self._welcome)
+        self._selector.register(signals.reader, EVENT_READ, self._drain)
+        self._selector.register(self._own.launcher, EVENT_READ, self._launcher_moved)
         # The processes start meanwhile.
         self._plan: Plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
         checkpoint.remove_unfinished(job.checkpoints)
@@ -144,25 +145,24 @@ class Supervisor:
         if starting:
             self._own.look()
         for key, _ in self._selector.select(STARTING_TICK_SECONDS if starting else TICK_SECONDS):
-            end = self._take(key.fileobj, key.data)
+            end: Verdict | None = key.data()
             if end is not None:
                 return end
         return self._signalled() or self._stalled() or self._launcher_ended()
 
     # What arrives
 
-    def _take(self, source: object, peer: Peer | None) -> Verdict | None:
-        if peer is not None:
-            return self._hear(peer)
-        if source is self._signals.reader:
-            self._signals.drain()
-        else:
-            self._welcome(self._listener.accept())
-        return None
+    def _drain(self) -> None:
+        self._signals.drain()
 
-    def _welcome(self, peer: Peer | None) -> None:
+    def _launcher_moved(self) -> None:
+        """Being woken is all: whether it has ended is asked each turn."""
+        self._selector.unregister(self._own.launcher)
+
+    def _welcome(self) -> None:
+        peer = self._listener.accept()
         if peer is not None:
-            self._selector.register(peer.socket, selectors.EVENT_READ, peer)
+            self._selector.register(peer.socket, EVENT_READ, lambda: self._hear(peer))
 
     def _hear(self, peer: Peer) -> Verdict | None:
         for message in peer.messages():
