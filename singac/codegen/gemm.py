@@ -27,7 +27,7 @@ from singac.codegen.gemm_loops import (
     c_scratch_bytes,
     clip,
 )
-from singac.codegen.gemm_pack import copy_panel, padded, transposer, turn_panel
+from singac.codegen.gemm_pack import padded, panel_copier, panel_turner
 from singac.codegen.host import Tile
 from singac.codegen.ir import (
     FLOAT_BYTES,
@@ -163,9 +163,15 @@ def _a(
     with loop(builder, i64(0), i64(-(-product.rows // LANES))) as number:
         source = offset(builder, left, number, LANES * row_bytes)
         to = offset(builder, turned, number, panel_bytes)
-        columns = i64(padded(product.inputs))
-        turn_panel(builder, source, row_bytes, number, product.rows, columns, to)
+        present = _present(builder, product, number)
+        turn = panel_turner(builder.module)
+        builder.call(turn, [source, i64(row_bytes), present, i64(product.inputs), to])
     return Panels(turned, panel_bytes)
+
+
+def _present(builder: ir.IRBuilder, product: Product, panel: ir.Value) -> ir.Value:
+    """How many of the 16 examples of a panel exist."""
+    return clip(builder, i64(product.rows), builder.mul(panel, i64(LANES)), LANES)
 
 
 def _b(product: Product, right: ir.Value, packed: ir.Value) -> Panels:
@@ -184,12 +190,14 @@ def _pack_b(
         source = offset(builder, left, number, LANES * row_bytes)
         source = offset(builder, source, k, FLOAT_BYTES)
         to = offset(builder, offset(builder, b.start, number, b.panel_bytes), k, VECTOR_BYTES)
-        turn_panel(builder, source, row_bytes, number, product.rows, depth, to)
+        present = _present(builder, product, number)
+        function = panel_turner(builder.module)
+        builder.call(function, [source, i64(row_bytes), present, depth, to])
 
     def copy(number: ir.Value, k: ir.Value, depth: ir.Value) -> None:
         source = offset(builder, offset(builder, right, number, VECTOR_BYTES), k, row_bytes)
         to = offset(builder, offset(builder, b.start, number, b.panel_bytes), k, VECTOR_BYTES)
-        copy_panel(builder, source, row_bytes, depth, to)
+        builder.call(panel_copier(builder.module), [source, i64(row_bytes), depth, to])
 
     return {"forward": None, "input_gradient": turn, "weight_gradient": copy}[product.role]
 
@@ -212,7 +220,7 @@ def _leave_turned(
     builder: ir.IRBuilder, examples: int, turned: ir.Value, finish: Epilogue
 ) -> Leave:
     """C^T leaves as C, in squares of 16 inputs by 16 examples; inputs beyond the last are zero."""
-    turn = transposer(builder.module, LANES)
+    turn = panel_turner(builder.module)
 
     def leave(c: ir.Value, rows: ir.Value, row: ir.Value, column: ir.Value) -> None:
         whole = builder.and_(builder.add(rows, i64(LANES - 1)), i64(-LANES))
@@ -221,7 +229,7 @@ def _leave_turned(
         present = clip(builder, i64(examples), column, LANES)
         with loop(builder, i64(0), rows, LANES) as square:
             source = offset(builder, c, square, VECTOR_BYTES)
-            builder.call(turn, [source, i64(VECTOR_BYTES), turned])
+            builder.call(turn, [source, i64(VECTOR_BYTES), i64(LANES), i64(LANES), turned])
             with loop(builder, i64(0), present) as i:
                 vector = load(builder, offset(builder, turned, i, VECTOR_BYTES))
                 finish(builder, vector, builder.add(column, i), builder.add(row, square))

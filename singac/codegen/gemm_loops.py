@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from singac.codegen.gemm_pack import copy_tile, padded
+from singac.codegen.gemm_pack import padded, tile_copier
 from singac.codegen.gemm_tile import tile_kernel
 from singac.codegen.host import Tile
 from singac.codegen.ir import FLOAT_BYTES, LANES, VECTOR_BYTES, i64, loop, offset
@@ -211,9 +211,10 @@ class _MacroKernel:
         source = offset(builder, panel, builder.add(self.ic, row), nest.a.row_bytes)
         first = builder.icmp_signed("==", jr, i64(0))
         with builder.if_then(first):
-            copy_tile(
-                builder, source, nest.a.panel_bytes, nest.a.row_bytes, tile.rows, depth, packed
-            )
+            panels = builder.lshr(depth, i64(4))
+            strides = [i64(nest.a.panel_bytes), i64(nest.a.row_bytes)]
+            copy = tile_copier(builder.module, tile.rows)
+            builder.call(copy, [source, *strides, panels, packed])
         next_a = offset(builder, source, tile.rows * nest.a.row_bytes)
         next_b = self._next_b(b, row, depth, tile)
         ahead = builder.select(first, next_a, next_b)

@@ -1,9 +1,12 @@
 """Matrices on their way into panels of 16 columns, and 16 x 16 transposes.
 
-row-major                               panels of the matrix      panels of its transpose
-+----16----+----16----+--+..pad         [columns/16][rows][16]    [rows/16][columns][16]
-| row 0    |          |  |              one vector is copied      16 x 16 floats are turned
-| row 1    |          |  |              at a time                 at a time
+A row-major matrix, its rows padded to whole vectors, becomes
+
+    panels of the matrix       [columns / 16][rows][16]    a vector copied at a time
+    panels of its transpose    [rows / 16][columns][16]    16 x 16 floats turned at a time
+    tiles of A                 [k / 16][tile rows][16]     from panels, a vector at a time
+
+by functions of their own, which all products of a module share.
 """
 
 from collections.abc import Sequence
@@ -19,10 +22,10 @@ from singac.codegen.ir import (
     POINTER,
     VECTOR_BYTES,
     i64,
-    internal,
     load,
     loop,
     offset,
+    shared,
     store,
 )
 
@@ -35,95 +38,76 @@ def padded(count: int) -> int:
     return -(-count // LANES) * LANES
 
 
-def copy_tile(
-    builder: ir.IRBuilder,
-    source: ir.Value,
-    panel_bytes: int,
-    row_bytes: int,
-    rows: int,
-    depth: ir.Value,
-    to: ir.Value,
-) -> None:
-    """Rows of a matrix in panels -> a tile [depth / 16][rows][16], one stretch of memory."""
-    with loop(builder, i64(0), builder.lshr(depth, i64(4))) as panel:
-        here = offset(builder, source, panel, panel_bytes)
-        there = offset(builder, to, panel, rows * VECTOR_BYTES)
-        for row in range(rows):
-            vector = load(builder, offset(builder, here, row * row_bytes))
-            store(builder, vector, offset(builder, there, row * VECTOR_BYTES))
+def tile_copier(module: ir.Module, rows: int) -> ir.Function:
+    """`copy(source, panel_bytes, row_bytes, panels, to)`: rows of panels into a tile of A."""
+
+    def emit(function: ir.Function) -> None:
+        source, panel_bytes, row_bytes, panels, to = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        with loop(builder, i64(0), panels) as panel:
+            here = offset(builder, source, builder.mul(panel, panel_bytes))
+            there = offset(builder, to, panel, rows * VECTOR_BYTES)
+            for row in range(rows):
+                store(builder, load(builder, here), offset(builder, there, row * VECTOR_BYTES))
+                here = offset(builder, here, row_bytes)
+        builder.ret_void()
+
+    return shared(module, f"copy_tile_{rows}", [POINTER, I64, I64, I64, POINTER], emit)
 
 
-def copy_panel(
-    builder: ir.IRBuilder, source: ir.Value, row_bytes: int, rows: ir.Value, to: ir.Value
-) -> None:
-    """16 columns of a row-major matrix -> rows [rows][16] of a panel."""
-    with loop(builder, i64(0), rows) as row:
-        vector = load(builder, offset(builder, source, row, row_bytes))
-        store(builder, vector, offset(builder, to, row, VECTOR_BYTES))
+def panel_copier(module: ir.Module) -> ir.Function:
+    """`copy(source, row_bytes, rows, to)`: 16 columns of a row-major matrix into a panel."""
+
+    def emit(function: ir.Function) -> None:
+        source, row_bytes, rows, to = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        with loop(builder, i64(0), rows) as row:
+            vector = load(builder, offset(builder, source, builder.mul(row, row_bytes)))
+            store(builder, vector, offset(builder, to, row, VECTOR_BYTES))
+        builder.ret_void()
+
+    return shared(module, "copy_panel", [POINTER, I64, I64, POINTER], emit)
 
 
-def turn_panel(
-    builder: ir.IRBuilder,
-    source: ir.Value,
-    row_bytes: int,
-    number: ir.Value,
-    rows: int,
-    columns: ir.Value,
-    to: ir.Value,
-) -> None:
-    """16 rows of a row-major matrix, from row 16 * `number` on -> rows [columns][16] of a panel.
+def panel_turner(module: ir.Module) -> ir.Function:
+    """`turn(source, row_bytes, present, columns, to)`: 16 rows into a panel of the transpose.
 
-    Columns are taken 16 at a time, pads and all. Where the matrix, of `rows` rows, ends, its last
-    row is taken for the missing ones: nothing reads what is computed from them.
+    Columns are taken 16 at a time, pads and all. Of the 16 rows `present` exist; the last of them
+    is taken for the missing ones: nothing reads what is computed from those.
     """
 
-    def turn(present: int) -> None:
-        function = transposer(builder.module, present)
-        with loop(builder, i64(0), columns, LANES) as column:
+    def emit(function: ir.Function) -> None:
+        source, row_bytes, present, columns, to = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        last = builder.sub(present, i64(1))
+        padded_columns = builder.and_(builder.add(columns, i64(LANES - 1)), i64(-LANES))
+        with (
+            loop(builder, i64(0), padded_columns, HALF) as column,
+            loop(builder, i64(0), i64(LANES), HALF) as row,
+        ):
             here = offset(builder, source, column, FLOAT_BYTES)
             there = offset(builder, to, column, VECTOR_BYTES)
-            builder.call(function, [here, i64(row_bytes), there])
-
-    whole, rest = divmod(rows, LANES)
-    if whole:
-        with builder.if_then(builder.icmp_signed("<", number, i64(whole))):
-            turn(LANES)
-    if rest:
-        with builder.if_then(builder.icmp_signed("==", number, i64(whole))):
-            turn(rest)
-
-
-def transposer(module: ir.Module, rows: int) -> ir.Function:
-    """`turn(source, row_bytes, to)`: 16 x 16 floats, transposed into 16 consecutive vectors.
-
-    Only `rows` rows of the source exist; the last one stands in for the others.
-    """
-    name = f"transpose_{rows}"
-    function = module.globals.get(name)
-    if function is None:
-        function = internal(module, name, [POINTER, I64, POINTER])
-        _emit_transpose(function, rows)
-    return function
-
-
-def _emit_transpose(function: ir.Function, rows: int) -> None:
-    source, row_bytes, to = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    starts = [source]
-    for _ in range(rows - 1):
-        starts.append(offset(builder, starts[-1], row_bytes))
-    starts += [starts[-1]] * (LANES - rows)
-    for row in range(0, LANES, HALF):
-        for column in range(0, LANES, HALF):
-            block = [_load_half(builder, p, column) for p in starts[row : row + HALF]]
-            for i, vector in enumerate(_transpose_8x8(builder, block)):
-                place = offset(builder, to, (column + i) * VECTOR_BYTES + row * FLOAT_BYTES)
+            there = offset(builder, there, row, FLOAT_BYTES)
+            square = [_half_row(builder, here, row_bytes, row, i, last) for i in range(HALF)]
+            for i, vector in enumerate(_transpose_8x8(builder, square)):
+                place = offset(builder, there, i * VECTOR_BYTES)
                 builder.store(vector, place, align=HALF * FLOAT_BYTES)
-    builder.ret_void()
+        builder.ret_void()
+
+    return shared(module, "turn_panel", [POINTER, I64, I64, I64, POINTER], emit)
 
 
-def _load_half(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
-    place = offset(builder, row, column * FLOAT_BYTES)
+def _half_row(
+    builder: ir.IRBuilder,
+    start: ir.Value,
+    row_bytes: ir.Value,
+    row: ir.Value,
+    i: int,
+    last: ir.Value,
+) -> ir.Value:
+    number = builder.add(row, i64(i))
+    number = builder.select(builder.icmp_signed("<", number, last), number, last)
+    place = offset(builder, start, builder.mul(number, row_bytes))
     return builder.load(place, align=HALF * FLOAT_BYTES, typ=EIGHT)
 
 

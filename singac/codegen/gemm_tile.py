@@ -27,10 +27,10 @@ from singac.codegen.ir import (
     fma,
     fold,
     i64,
-    internal,
     load,
     offset,
     prefetch,
+    shared,
     store,
 )
 
@@ -46,12 +46,8 @@ def tile_kernel(module: ir.Module, tile: Tile) -> ir.Function:
     it fetches as many lines as A has from `ahead`, where rows are 64 bytes apart.
     """
     name = f"tile_{tile.rows}x{tile.vectors * LANES}"
-    function = module.globals.get(name)
-    if function is None:
-        types = [POINTER, POINTER, I64, POINTER, I64, I64, I64, POINTER, I64]
-        function = internal(module, name, types)
-        _emit(function, tile)
-    return function
+    types = [POINTER, POINTER, I64, POINTER, I64, I64, I64, POINTER, I64]
+    return shared(module, name, types, lambda function: _emit(function, tile))
 
 
 def _emit(function: ir.Function, tile: Tile) -> None:

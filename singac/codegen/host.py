@@ -57,14 +57,16 @@ def describe(isa: str | None) -> Host:
     triple = llvm.get_default_triple()
     if isa is None:
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    else:
+    elif isa in REDUCED_CPUS:
         cpu, features = REDUCED_CPUS[isa]
+    else:
+        raise ValueError(f"{ISA_VARIABLE} is {isa}; known are {', '.join(REDUCED_CPUS)}")
     vector_bits, tile = _registers(features)
     return Host(triple, cpu, features, vector_bits, tile, f"{triple} {cpu} {features} {tile}")
 
 
 def current() -> Host:
-    """The host, reduced as the environment asks; raises KeyError on an unknown instruction set."""
+    """The host, reduced as the environment asks; ValueError on an unknown instruction set."""
     return describe(os.environ.get(ISA_VARIABLE) or None)
 
 

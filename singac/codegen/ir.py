@@ -90,11 +90,19 @@ def entry(module: ir.Module, name: str, arguments: int) -> Iterator[Entry]:
     builder.ret(i32(0))
 
 
-def internal(module: ir.Module, name: str, types: Sequence[ir.Type]) -> ir.Function:
-    """A function of the module alone, never inlined, so that the registers are all its own."""
-    function = ir.Function(module, ir.FunctionType(VOID, list(types)), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
+def shared(
+    module: ir.Module, name: str, types: Sequence[ir.Type], emit: Callable[[ir.Function], None]
+) -> ir.Function:
+    """A function that several places of the module call; `emit` fills it on first use.
+
+    It is never inlined, so that the registers are all its own.
+    """
+    function = module.globals.get(name)
+    if function is None:
+        function = ir.Function(module, ir.FunctionType(VOID, list(types)), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        emit(function)
     return function
 
 
