@@ -2,7 +2,7 @@
 
     python -m tests.fuzz --count 100000
 
-A mutant is named by its number and nothing else, so a finding is repeated by `--start N --count 1`.
+A mutant follows from its number and the seed programs, so `--start N --count 1` repeats a finding.
 """
 
 from __future__ import annotations
