@@ -32,7 +32,7 @@ def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec
     units = _units(settings)
     return (
         ParamSpec("weight", (columns(sources[0].shape), units), ("glorot", {})),
-        ParamSpec("bias", (units,), ("constant", {"value": 0.0})),
+        ParamSpec("bias", (units,), ("constant", {"value": 0.0}), optional=True),
     )
 
 

@@ -272,6 +272,13 @@ def size(expression: Expression) -> int:
     return 0
 
 
+def depth(expression: Expression) -> int:
+    """Calls inside each other."""
+    if isinstance(expression, Call):
+        return 1 + max(map(depth, expression.arguments))
+    return 0
+
+
 def show(expression: Expression) -> str:
     """The expression as a writer would write it."""
     match expression:

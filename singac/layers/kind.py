@@ -75,11 +75,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param a layer has: its role, canonical shape, and initialiser where none is written."""
+    """A param a layer has: its role, canonical shape, and initialiser where none is written.
+
+    A layer can do without one that is `optional`: `bias = none`.
+    """
 
     role: str
     shape: Sizes
     initialiser: tuple[str, Mapping[str, float]]
+    optional: bool = False
 
 
 class Misfit(Exception):

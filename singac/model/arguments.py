@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.model.values import Called, Scope, Tied, Value, Word, describe, evaluate, unknown_name
-from singac.settings import Given, Setting, SettingValue, check_settings, check_value
+from singac.settings import Given, Setting, SettingValue, Sort, check_settings, check_value
 from singac.syntax import tree
 
 BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(slots=True)
+class Collected:
+    """Arguments by the setting they give, types unchecked; `failed` settings have no value."""
+
+    given: dict[str, Given] = field(default_factory=dict)
+    many: list[Given] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +48,16 @@ def match_settings(
     `also_known` are names the caller takes care of; they are offered when a name is unknown.
     """
     before = len(report.found)
-    given, many = collect(arguments, table, scope, report, also_known)
-    single = [s for s in table if not s.variadic]
-    values = check_settings(single, given, span, report)
-    checked = tuple(_checked_many(table, many, report))
+    found = collect(arguments, table, scope, report, also_known)
+    table = [s for s in table if s.name not in found.failed]
+    values = check_settings([s for s in table if not s.variadic], found.given, span, report)
+    checked = tuple(_checked_many(table, found.many, report))
     for setting in table:
-        if setting.variadic and not many:
+        if setting.variadic and not found.many:
             report.error("SG0202", f"setting `{setting.name}` is missing", span, help=setting.doc)
     if len(report.found) > before or values is None:
         return None
-    return Matched(values, {n: g.span for n, g in given.items()}, checked)
+    return Matched(values, {n: g.span for n, g in found.given.items()}, checked)
 
 
 def collect(
@@ -57,46 +66,50 @@ def collect(
     scope: Scope,
     report: Report,
     also_known: Sequence[str],
-) -> tuple[dict[str, Given], list[Given]]:
-    """Values by the name of their setting, and those of a variadic setting; types unchecked."""
-    positional = [s for s in table if s.positional]
-    given: dict[str, Given] = {}
-    many: list[Given] = []
+) -> Collected:
+    """The setting each argument gives, in the order in which they are written."""
+    found = Collected()
     for argument in arguments:
-        setting = _setting_of(argument, table, positional, given, report, also_known)
+        setting = _setting_of(argument, table, found, report, also_known)
         if setting is None:
             continue
         assert not isinstance(argument, tree.Drawn), "a drawn argument names no setting"
         value = as_setting(argument.value, setting, scope, report)
+        given = found.given.get(setting.name)
         if value is None:
-            given.setdefault(setting.name, Given(0, argument.span))
-            continue
-        if setting.variadic:
-            many.append(Given(value, argument.value.span))
-        elif setting.name in given and not isinstance(argument, tree.Positional):
-            first = (Place(given[setting.name].span, "first given here"),)
-            report.error("SG0111", f"`{setting.name}` is given twice", argument.span, related=first)
+            found.failed.append(setting.name)
+        elif setting.variadic:
+            found.many.append(Given(value, argument.value.span))
+        elif given is not None:
+            given_twice(setting.name, given.span, argument.span, report)
         else:
-            given[setting.name] = Given(value, argument.value.span)
-    return given, many
+            found.given[setting.name] = Given(value, argument.value.span)
+    return found
+
+
+def given_twice(name: str, first: Span, second: Span, report: Report) -> None:
+    """Reports what has two values."""
+    related = (Place(first, "first given here"),)
+    report.error("SG0111", f"`{name}` is given twice", second, related=related)
 
 
 def _setting_of(
     argument: tree.Argument,
     table: Sequence[Setting],
-    positional: list[Setting],
-    given: Mapping[str, Given],
+    found: Collected,
     report: Report,
     also_known: Sequence[str],
 ) -> Setting | None:
     """The setting an argument gives, None after reporting that there is none."""
     if isinstance(argument, tree.Positional):
-        free = [s for s in positional if s.variadic or s.name not in given]
-        if free:
-            return free[0]
-        names = [f"{s.name} = ..." for s in table if s.name not in given]
-        help = f"settings are named here: {', '.join(names)}" if names else "it takes no more"
-        report.error("SG0112", "this value has no name and no place", argument.span, help=help)
+        open_ = [s for s in table if s.name not in found.given and s.name not in found.failed]
+        for setting in table:
+            if setting.positional and (setting.variadic or setting in open_):
+                return setting
+        names = [f"{s.name} = ..." for s in open_]
+        help = f"what can be given here: {', '.join(names)}" if names else "nothing more is taken"
+        message = "this value lacks the name of its setting"
+        report.error("SG0112", message, argument.span, help=help)
         return None
     name = argument.path.text
     for setting in table:
@@ -104,7 +117,10 @@ def _setting_of(
             if not isinstance(argument, tree.Drawn):
                 return setting
             report.error(
-                "SG0113", f"`{name}` is a setting, not a param", argument.span, help="use ="
+                "SG0113",
+                f"`{name}` is a setting and is not drawn",
+                argument.span,
+                help=f"write {name} = ...; only params are drawn with ~",
             )
             return None
     known = [s.name for s in table] + list(also_known)
@@ -139,11 +155,13 @@ def as_setting(
 
 def unknown_word(word: Word, setting: Setting, scope: Scope, report: Report) -> None:
     """Reports a word that is neither a name nor one of the setting's choices."""
-    if not setting.choices:
+    known = setting.choices or (tuple(BOOLEANS) if Sort.BOOLEAN in setting.sorts else ())
+    quoted = all(s in (Sort.TEXT, Sort.PATH) for s in setting.sorts)
+    if not known and not quoted:
         unknown_name(word, scope, report)
         return
     message = f"`{setting.name}` must be {setting.accepts}"
-    help = did_you_mean(word.text, [*setting.choices, *scope])
+    help = f'"{word.text}"' if quoted else did_you_mean(word.text, [*known, *scope])
     report.error("SG0200", message, word.span, f"this is {describe(word)}", help=help)
 
 
@@ -155,22 +173,27 @@ def _checked_many(table: Sequence[Setting], many: list[Given], report: Report) -
     return [Given(value, span) for value, span in checked if value is not None]
 
 
-def as_number(value: Value, what: str, span: Span, report: Report) -> Fraction | None:
+def as_number(value: Value, what: str, span: Span, report: Report, scope: Scope) -> Fraction | None:
     """The value if it is a number; reports otherwise."""
     if isinstance(value, Fraction):
         return value
+    if isinstance(value, Word):
+        unknown_name(value, scope, report)
+        return None
     report.error("SG0200", f"{what} must be a number", span, f"this is {describe(value)}")
     return None
 
 
-def as_whole(value: Value, what: str, span: Span, report: Report, least: int = 0) -> int | None:
-    """The value if it is a whole number not below `least`; reports otherwise."""
-    found = as_number(value, what, span, report)
+def as_whole(
+    value: Value, what: str, span: Span, report: Report, scope: Scope, least: int, most: int
+) -> int | None:
+    """The value if it is a whole number from `least` to `most`; reports otherwise."""
+    found = as_number(value, what, span, report, scope)
     if found is None:
         return None
-    if found.denominator == 1 and found >= least:
+    if found.denominator == 1 and least <= found <= most:
         return found.numerator
-    needed = f"a whole number, at least {least}"
+    bound = f"at most {most:,}" if found > most else f"of at least {least}"
     label = f"this is {float(found):g}"
-    report.error("SG0201", f"{what} must be {needed}", span, label)
+    report.error("SG0201", f"{what} must be a whole number {bound}", span, label)
     return None

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
-from singac.model.arguments import as_whole
+from singac.model.arguments import as_whole, given_twice
 from singac.model.values import Binding, Scope, evaluate
 from singac.syntax import tree
 
-MOST_LAYERS = 100_000
+MOST_LAYERS = 10_000
 DEEPEST_BLOCK = 100
 
 
@@ -88,6 +88,7 @@ class _Expander:
         self, blocks: Mapping[str, tree.Block], report: Report, expanded: Expanded
     ) -> None:
         self.blocks, self.report, self.expanded = blocks, report, expanded
+        self.spans: dict[str, Span] = {}
 
     def statements(
         self,
@@ -118,7 +119,9 @@ class _Expander:
         return last
 
     def _not_yet(self, span: Span, what: str) -> None:
-        self.report.error("SG0190", f"{what} are parsed but cannot be compiled yet", span)
+        message = f"{what} are parsed but cannot be compiled yet"
+        help = "a net is made of arrows from layer to layer, and its params are drawn"
+        self.report.error("SG0190", message, span, help=help)
 
     def _flat(self, chain: tree.Chain, scope: Scope) -> list[_Step]:
         found: list[_Step] = []
@@ -134,14 +137,16 @@ class _Expander:
         if isinstance(step, tree.LayerStep):
             found.append(_Step(step, repeated))
             if len(found) > MOST_LAYERS:
-                message = f"this makes more than {MOST_LAYERS} layers"
-                self.report.error("SG0145", message, step.span)
+                message = f"this makes more than {MOST_LAYERS:,} layers"
+                help = "repeat less often"
+                self.report.error("SG0145", message, step.span, help=help)
             return
         value = evaluate(step.count, scope, self.report)
         if value is None:
             return
-        count = as_whole(value, "the number of repeats", step.count.span, self.report, least=1)
-        for _ in range(min(count or 0, MOST_LAYERS + 1)):
+        span = step.count.span
+        count = as_whole(value, "the number of repeats", span, self.report, scope, 1, MOST_LAYERS)
+        for _ in range(count or 0):
             for inner in step.steps:
                 self._unrepeat(inner, scope, True, found)
 
@@ -181,14 +186,24 @@ class _Expander:
         scope: Scope,
         prefix: str,
     ) -> str:
-        if name in self.expanded.outputs:
-            first = [p.step.span for p in self.expanded.layers if p.name == name]
-            related = tuple(Place(s, "first named here") for s in first)
-            self.report.error("SG0109", f"`{name}` is named twice", step.span, related=related)
-            return name
-        self.expanded.layers.append(Placed(name, step, scope, prefix, sources))
-        self.expanded.outputs[name] = name
+        if self._is_new(name, step.span):
+            self.expanded.layers.append(Placed(name, step, scope, prefix, sources))
+            self.expanded.outputs[name] = name
         return name
+
+    def _is_new(self, name: str, span: Span) -> bool:
+        """Whether nothing else in the net has the name; reports otherwise."""
+        if name not in self.expanded.outputs:
+            self.spans[name] = span
+            return True
+        first = self.spans.get(name)
+        if first is None:
+            message = f"`{name}` is a field of the data and cannot name a layer"
+            self.report.error("SG0109", message, span, help=f"{name}1: ...")
+        else:
+            related = (Place(first, "first named here"),)
+            self.report.error("SG0109", f"`{name}` is named twice", span, related=related)
+        return False
 
     def _block(
         self,
@@ -198,57 +213,82 @@ class _Expander:
         scope: Scope,
         inside: tuple[str, ...],
     ) -> str | None:
+        """The layers of a block; gives the full name of the last."""
         block = self.blocks[step.kind.text]
-        if block.name.text in inside or len(inside) > DEEPEST_BLOCK:
-            related = (Place(block.name.span, "defined here"),)
-            message = f"the block `{block.name.text}` contains itself"
-            self.report.error("SG0140", message, step.span, related=related)
-            return None
-        if len(sources) != 1:
-            message = f"a block takes one source, not {len(sources)}"
-            self.report.error("SG0141", message, step.span, help="join them with a layer first")
-            return None
+        if not self._is_new(name, step.span) or not self._can_enter(block, step, sources, inside):
+            self.expanded.outputs.setdefault(name, name)  # so that it is not unknown besides
+            return name
         start = len(self.expanded.layers)
         inner_scope = self._bind(block, step, scope)
+        if inner_scope is None:
+            self.expanded.outputs[name] = name
+            return name
         within = (*inside, block.name.text)
         last = self.statements(block.statements, f"{name}.", inner_scope, sources[0], within)
-        members = tuple(p.name for p in self.expanded.layers[start:])
-        self.expanded.members[name] = members
-        if last is not None:
-            self.expanded.outputs[name] = last
+        self.expanded.members[name] = tuple(p.name for p in self.expanded.layers[start:])
+        self.expanded.outputs[name] = last or name
         return last
 
-    def _bind(self, block: tree.Block, step: tree.LayerStep, scope: Scope) -> Scope:
+    def _can_enter(
+        self,
+        block: tree.Block,
+        step: tree.LayerStep,
+        sources: tuple[SourceRef, ...],
+        inside: tuple[str, ...],
+    ) -> bool:
+        """Whether a block has layers, is not inside itself and is fed by one source."""
+        related = (Place(block.name.span, "defined here"),)
+        name, message, help = block.name.text, "", None
+        if name in inside or len(inside) > DEEPEST_BLOCK:
+            code, message = "SG0140", f"the block `{name}` contains itself"
+        elif not any(isinstance(s, tree.Chain) for s in block.statements):
+            code, message = "SG0149", f"the block `{name}` has no layers"
+            help = f"block {name}(units) {{ input -> dense(units) }}"
+        elif len(sources) != 1:
+            code, message = "SG0141", f"a block takes one source, not {len(sources)}"
+            help = "join them with a layer first, or feed them inside the net"
+        if message:
+            self.report.error(code, message, step.span, related=related, help=help)
+        return not message
+
+    def _bind(self, block: tree.Block, step: tree.LayerStep, scope: Scope) -> Scope | None:
         """The scope inside a block: the lets around it and the block's own settings."""
+        before = len(self.report.found)
         formals = [f.text for f in block.formals]
-        values: dict[str, Binding] = dict(scope)
-        given: list[str] = []
+        values: dict[str, Binding] = {}
         for argument in step.arguments:
-            free = [f for f in formals if f not in given]
-            if isinstance(argument, tree.Positional):
-                name = free[0] if free else None
-            else:
-                name = argument.path.text if argument.path.text in formals else None
+            name = self._formal(block, argument, [f for f in formals if f not in values])
             if name is None or isinstance(argument, tree.Drawn):
-                help = f"`{block.name.text}` takes {', '.join(formals) or 'no settings'}"
-                self.report.error(
-                    "SG0100", "the block has no such setting", argument.span, help=help
-                )
                 continue
-            if name in given:
-                self.report.error("SG0111", f"`{name}` is given twice", argument.span)
+            if (first := values.get(name)) is not None and first.span is not None:
+                given_twice(name, first.span, argument.span, self.report)
             value = evaluate(argument.value, scope, self.report)
-            given.append(name)
             if value is not None:
-                values[name] = Binding(value, argument.value.span)
-        missing = [f for f in formals if f not in given]
-        if missing:
+                values[name] = Binding(value, argument.span)
+        missing = [f for f in formals if f not in values]
+        if missing and len(self.report.found) == before:
             related = (Place(block.name.span, "defined here"),)
             message = f"the block `{block.name.text}` needs {' and '.join(missing)}"
             self.report.error("SG0202", message, step.span, related=related)
-            for name in missing:
-                values.pop(name, None)
-        return values
+        return {**scope, **values} if len(self.report.found) == before else None
+
+    def _formal(self, block: tree.Block, argument: tree.Argument, free: list[str]) -> str | None:
+        """The setting of a block that an argument gives; a block has no params."""
+        formals = [f.text for f in block.formals]
+        name = block.name.text
+        help = f"`{name}` takes {', '.join(formals) or 'no settings'}"
+        if isinstance(argument, tree.Positional):
+            message = f"the block `{name}` takes no more values"
+            found = free[0] if free else None
+        else:
+            written = argument.path.text
+            message = f"the block `{name}` has no setting `{written}`"
+            help = did_you_mean(written, formals) or help
+            found = written if written in formals else None
+        if found is None or isinstance(argument, tree.Drawn):
+            related = (Place(block.name.span, "defined here"),)
+            self.report.error("SG0100", message, argument.span, related=related, help=help)
+        return found
 
 
 class _Namer:
@@ -279,9 +319,11 @@ def _is_free(step: _Step) -> bool:
     return step.step.name is None or step.repeated
 
 
-def unknown_source(ref: SourceRef, prefix: str, expanded: Expanded, report: Report) -> None:
-    """Reports a source that no layer, block or field is called."""
+def unknown_source(ref: SourceRef, placed: Placed, expanded: Expanded, report: Report) -> None:
+    """Reports a source that no layer, block or field is called; its own consumer is not offered."""
+    prefix = placed.prefix
     here = [n.removeprefix(prefix) for n in expanded.outputs if n.startswith(prefix)]
     word = ref.name.removeprefix(prefix)
-    help = did_you_mean(word, here)
+    known = [n for n in here if prefix + n != placed.name]
+    help = did_you_mean(word, ["input", *known] if prefix else known)
     report.error("SG0102", f"no layer is named `{word}`", ref.span, help=help)

@@ -23,12 +23,12 @@ from singac.layers.kind import (
 from singac.layers.operations import Operation
 from singac.layers.table import KINDS
 from singac.model.arguments import match_settings
-from singac.model.equations import PointwiseLayer, with_settings
+from singac.model.equations import PointwiseLayer, settings_of, with_settings
 from singac.model.expand import Expanded, Placed, expand, unknown_source
 from singac.model.graph import Layer, NetGraph, NetParam, ParamUse, arrows, find_cycle, in_order
 from singac.model.params import ParamTable, RoleArguments, split_arguments
 from singac.model.values import Scope
-from singac.settings import Setting, shape_text
+from singac.settings import shape_text
 from singac.syntax import tree
 
 MOST_COLUMNS = 2**31
@@ -53,21 +53,13 @@ def _pointwise(definition: PointwiseLayer) -> LayerKind:
     return LayerKind(
         name=definition.name,
         summary="y = " + definition.definition.equations[-1].value.span.text,
-        settings=tuple(_setting(f) for f in definition.formals),
+        settings=settings_of(definition.formals, positional=True),
         sources=1,
         shape=same_shape,
         forward=partial(_forward, definition),
         backward=partial(_backward, definition),
         cut_on=(Dimension.BATCH, Dimension.FEATURE),
     )
-
-
-def _setting(formal: tree.Formal) -> Setting:
-    default = formal.default
-    value = float(default.text) if isinstance(default, tree.Number) else None
-    if isinstance(default, tree.Negate) and isinstance(default.operand, tree.Number):
-        value = -float(default.operand.text)
-    return Setting(formal.name.text, "a number of the equation", default=value, positional=True)
 
 
 def _forward(definition: PointwiseLayer, use: Use, training: bool) -> tuple[Operation, ...]:
@@ -96,16 +88,19 @@ def resolve_net(
     expanded = expand(block, tuple(fields), blocks, scope, report)
     sources = _sources(expanded, report)
     if len(report.found) > before:
-        _check_kinds(expanded, kinds, report)
+        _check_kinds(expanded, kinds, tuple(blocks), report)
         return None
     cycle = find_cycle(sources)
     if cycle:
         _cycle(cycle, expanded, report)
         return None
-    builder = _Builder(expanded, sources, kinds, report)
-    layers, params = builder.build(fields, block.name.span)
     if not expanded.layers:
-        report.error("SG0142", f"the net `{block.name.text}` has no layers", block.name.span)
+        help = "features -> dense(10)"
+        message = f"the net `{block.name.text}` has no layers"
+        report.error("SG0142", message, block.name.span, help=help)
+        return None
+    builder = _Builder(expanded, sources, kinds, tuple(blocks), report)
+    layers, params = builder.build(fields, block.name.span)
     if len(report.found) > before:
         return None
     return Net(NetGraph(block.name.text, layers, params), expanded.members, block)
@@ -120,29 +115,38 @@ def _sources(expanded: Expanded, report: Report) -> dict[str, tuple[str, ...]]:
             if ref.name in expanded.outputs:
                 names.append(expanded.outputs[ref.name])
             else:
-                unknown_source(ref, placed.prefix, expanded, report)
+                unknown_source(ref, placed, expanded, report)
         found[placed.name] = tuple(names)
     fields = {n: () for names in found.values() for n in names if n not in found}
     return {**fields, **found}
 
 
-def _check_kinds(expanded: Expanded, kinds: Mapping[str, LayerKind], report: Report) -> None:
+def _check_kinds(
+    expanded: Expanded, kinds: Mapping[str, LayerKind], blocks: tuple[str, ...], report: Report
+) -> None:
     for placed in expanded.layers:
-        _kind(placed, kinds, expanded, report)
+        _kind(placed, kinds, blocks, expanded, report)
 
 
 def _kind(
-    placed: Placed, kinds: Mapping[str, LayerKind], expanded: Expanded, report: Report
+    placed: Placed,
+    kinds: Mapping[str, LayerKind],
+    blocks: tuple[str, ...],
+    expanded: Expanded,
+    report: Report,
 ) -> LayerKind | None:
     word = placed.step.kind
     if word.text in kinds:
         return kinds[word.text]
-    if placed.prefix + word.text in expanded.outputs:
-        message = f"`{word.text}` is a layer already; an arrow leads to a new one"
-        help = f"to share its params: {placed.name}: dense(..., weight = {word.text}.weight)"
+    existing = placed.prefix + word.text
+    if existing in expanded.outputs and existing != placed.name:
+        message = f"`{word.text}` is there already, and an arrow leads to a new layer"
+        help = (
+            f"start from it: {word.text} -> ...; or share its params: weight = {word.text}.weight"
+        )
     else:
         message = f"there is no layer kind `{word.text}`"
-        help = did_you_mean(word.text, kinds) or ""
+        help = did_you_mean(word.text, [*kinds, *blocks]) or ""
     report.error("SG0143", message, word.span, help=help)
     return None
 
@@ -169,9 +173,11 @@ class _Builder:
         expanded: Expanded,
         sources: Mapping[str, tuple[str, ...]],
         kinds: Mapping[str, LayerKind],
+        blocks: tuple[str, ...],
         report: Report,
     ) -> None:
-        self.expanded, self.sources, self.kinds, self.report = expanded, sources, kinds, report
+        self.expanded, self.sources, self.report = expanded, sources, report
+        self.kinds, self.blocks = kinds, blocks
         self.done: dict[str, Layer] = {}
         self.params = ParamTable(expanded.params, report)
 
@@ -185,14 +191,18 @@ class _Builder:
             else:
                 self.done[name] = Layer(name, None, {}, (), fields[name], (), span)
         declared = [n for n in self.sources if n in self.done]
-        return tuple(self.done[n] for n in declared), self.params.finish()
+        layers = tuple(self.done[n] for n in declared)
+        self.params.check_names(self.done)
+        # A param may lack its shape because the layer that uses it is wrong.
+        complete = len(layers) == len(self.sources)
+        return layers, self.params.finish() if complete else ()
 
     def _layer(self, placed: Placed) -> None:
-        kind = _kind(placed, self.kinds, self.expanded, self.report)
+        kind = _kind(placed, self.kinds, self.blocks, self.expanded, self.report)
         names = self.sources[placed.name]
         if kind is None:
             return
-        arguments, roles = split_arguments(placed.step.arguments, kind.roles)
+        arguments, roles = split_arguments(placed.step.arguments, kind.roles, self.report)
         span = placed.step.span
         matched = match_settings(
             arguments, kind.settings, placed.scope, span, self.report, kind.roles
@@ -226,11 +236,12 @@ class _Builder:
     ) -> Sizes | None:
         if len(operands) != kind.sources:
             message = f"`{kind.name}` takes {_sources_of(kind.sources)}, not {len(operands)}"
+            label = f"fed by {' and '.join(f'`{o.name}`' for o in operands)}"
             help = "join sources in brackets: [fc2, label] -> ..." if kind.sources > 1 else None
-            self.report.error("SG0146", message, placed.step.span, help=help)
+            self.report.error("SG0146", message, placed.step.span, label, help=help)
             return None
         for operand in operands:
-            if kind.is_loss is False and not operand.shape and self.done[operand.name].kind:
+            if not operand.shape:
                 self._ended(placed, operand)
                 return None
         try:
@@ -240,23 +251,25 @@ class _Builder:
             return None
         if columns(shape) > MOST_COLUMNS:
             message = f"an example of `{placed.name}` would be {columns(shape):,} numbers"
-            self.report.error("SG0155", message, placed.step.span)
+            help = f"at most {MOST_COLUMNS:,} are possible"
+            self.report.error("SG0155", message, placed.step.span, help=help)
             return None
         return shape
 
     def _ended(self, placed: Placed, operand: Operand) -> None:
         related = (Place(self.done[operand.name].span, "this gives one number for the batch"),)
         message = f"`{operand.name}` ends the net and feeds nothing"
-        self.report.error("SG0147", message, placed.step.span, related=related)
+        help = "feed the layers before it instead"
+        self.report.error("SG0147", message, placed.step.span, related=related, help=help)
 
     def _misfit(self, placed: Placed, operands: tuple[Operand, ...], misfit: Misfit) -> None:
         """Both layers are shown with their shapes."""
         related = tuple(
-            Place(layer.span, f"`{o.name}` has shape {shape_text(o.shape) or 'of one number'}")
+            Place(layer.span, f"`{o.name}` has shape {shape_text(o.shape)}")
             for o in operands
             if (layer := self.done[o.name]).kind is not None
         )
-        label = ", ".join(f"{o.name}: {shape_text(o.shape)}" for o in operands)
+        label = ", ".join(f"`{o.name}` is {shape_text(o.shape)}" for o in operands)
         self.report.error(
             "SG0148",
             misfit.message,

@@ -7,15 +7,15 @@ A layer's arguments may draw a param (`weight ~ gaussian(std = 0.01)`), tie it t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.initialisers import INITIALISERS, check_initialiser
 from singac.layers.kind import ParamSpec, Sizes
-from singac.model.arguments import Matched, as_number, match_settings
+from singac.model.arguments import Matched, as_number, given_twice, match_settings
 from singac.model.expand import Placed, PlacedParam
-from singac.model.graph import NetParam, ParamUse
+from singac.model.graph import Layer, NetParam, ParamUse
 from singac.model.types import Initialiser
 from singac.model.values import Scope, Tied, Word, describe, evaluate
 from singac.settings import NOT_NEGATIVE, shape_text
@@ -49,26 +49,37 @@ class RoleArguments:
 
 
 def split_arguments(
-    arguments: Sequence[tree.Argument], roles: Sequence[str]
+    arguments: Sequence[tree.Argument], roles: Sequence[str], report: Report
 ) -> tuple[list[tree.Argument], RoleArguments]:
     """Arguments that are settings of the layer, and those that speak of its params."""
     settings: list[tree.Argument] = []
-    drawn: dict[str, tree.Drawn] = {}
-    tied: dict[str, tree.Named] = {}
+    whole: dict[str, tree.Drawn | tree.Named] = {}
     scales: list[tree.Named] = []
     for argument in arguments:
-        names = (
-            [] if isinstance(argument, tree.Positional) else [n.text for n in argument.path.names]
-        )
-        if isinstance(argument, tree.Drawn) and names[0] in roles and len(names) == 1:
-            drawn[names[0]] = argument
-        elif isinstance(argument, tree.Named) and names[0] in roles and len(names) == 1:
-            tied[names[0]] = argument
-        elif isinstance(argument, tree.Named) and names[0] in roles and len(names) == 2:
+        role, *rest = _names(argument) or [""]
+        if isinstance(argument, tree.Positional) or role not in roles or len(rest) > 1:
+            settings.append(argument)
+        elif not rest and role in whole:
+            given_twice(role, whole[role].span, argument.span, report)
+        elif not rest:
+            whole[role] = argument
+        elif isinstance(argument, tree.Named):
             scales.append(argument)
         else:
             settings.append(argument)
+    drawn = {role: a for role, a in whole.items() if isinstance(a, tree.Drawn)}
+    tied = {role: a for role, a in whole.items() if isinstance(a, tree.Named)}
     return settings, RoleArguments(drawn, tied, tuple(scales))
+
+
+def _names(argument: tree.Argument) -> list[str]:
+    return [] if isinstance(argument, tree.Positional) else [n.text for n in argument.path.names]
+
+
+def role_is_none(role: str, placed: Placed) -> bool:
+    """Whether a layer's arguments leave the param out."""
+    named = [a for a in placed.step.arguments if isinstance(a, tree.Named)]
+    return any(a.path.text == role and a.value.span.text == NONE for a in named)
 
 
 class ParamTable:
@@ -92,7 +103,7 @@ class ParamTable:
         found = [self._use(placed, spec, roles) for spec in specs]
         uses = {u.role: u for u in found if u is not None}
         for scale in roles.scales:
-            self._scale(scale, uses, placed.scope)
+            self._scale(scale, placed, uses)
         return tuple(uses.values())
 
     def _use(self, placed: Placed, spec: ParamSpec, roles: RoleArguments) -> ParamUse | None:
@@ -108,7 +119,10 @@ class ParamTable:
 
     def _tie(self, placed: Placed, spec: ParamSpec, named: tree.Named) -> ParamUse | None:
         value = evaluate(named.value, placed.scope, self._report)
-        if isinstance(value, Word) and value.text == NONE and spec.role != "weight":
+        if isinstance(value, Word) and value.text == NONE:
+            if not spec.optional:
+                message = f"a layer `{placed.step.kind.text}` needs its `{spec.role}`"
+                self._report.error("SG0157", message, named.span, help="leave this out to draw it")
             return None
         if not isinstance(value, Word | Tied):
             if value is not None:
@@ -119,11 +133,18 @@ class ParamTable:
         written = value.text if isinstance(value, Word) else value.name
         known = self._known.get(placed.prefix + written) or self._known.get(written)
         if known is None:
-            help = did_you_mean(written, [*self._known, NONE])
+            none = [NONE] if spec.optional else []
+            help = did_you_mean(written, [*self._known, *none]) or "param w ~ gaussian(std = 0.01)"
             message = f"no param is named `{written}`"
             self._report.error("SG0151", message, named.value.span, help=help)
             return None
         transposed = isinstance(value, Tied)
+        if transposed and len(spec.shape) != 2:
+            message = f"`{spec.role}` is no matrix and has no transpose"
+            label = f"its shape is {shape_text(spec.shape)}"
+            help = f"{spec.role} = {written}"
+            self._report.error("SG0158", message, named.value.span, label, help=help)
+            return None
         shape = tuple(reversed(spec.shape)) if transposed else spec.shape
         self._shape(known, spec, shape, named.span)
         return ParamUse(spec.role, known.name, transposed)
@@ -135,30 +156,50 @@ class ParamTable:
             related = (Place(known.shaped_at, f"{shape_text(known.shape)} here"),)
             message = f"`{known.name}` cannot have two shapes"
             label = f"{shape_text(shape)} here"
-            self._report.error("SG0152", message, span, label, related=related)
+            turned = len(shape) == 2 and known.shape == tuple(reversed(shape))
+            help = f"its transpose fits: {known.name}'" if turned else None
+            self._report.error("SG0152", message, span, label, related=related, help=help)
 
-    def _scale(self, named: tree.Named, uses: dict[str, ParamUse], scope: Scope) -> None:
-        role, scale = (n.text for n in named.path.names)
-        if scale not in SCALES or role not in uses:
+    def _scale(self, named: tree.Named, placed: Placed, uses: dict[str, ParamUse]) -> None:
+        role, scale = _names(named)
+        if scale not in SCALES:
             help = did_you_mean(scale, SCALES)
             message = f"a param has no setting `{scale}`"
             self._report.error("SG0100", message, named.path.span, help=help)
             return
-        value = evaluate(named.value, scope, self._report)
+        value = evaluate(named.value, placed.scope, self._report)
         if value is None:
             return
-        number = as_number(value, f"`{scale}`", named.value.span, self._report)
+        span = named.value.span
+        number = as_number(value, f"`{scale}`", span, self._report, placed.scope)
         if number is None:
             return
         if float(number) not in NOT_NEGATIVE:
-            self._report.error("SG0201", f"`{scale}` must be at least 0", named.value.span)
-        known = self._known[uses[role].name]
-        earlier = known.scales.get(scale)
-        if earlier is not None and earlier[0] != float(number):
+            message, label = f"`{scale}` must be at least 0", f"this is {float(number):g}"
+            self._report.error("SG0201", message, span, label)
+        elif role in uses:
+            self._set_scale(scale, float(number), named.span, uses[role])
+        elif role_is_none(role, placed):
+            message = f"`{placed.name}` has no `{role}` to scale"
+            self._report.error("SG0159", message, named.span, help=f"leave out {role} = none")
+
+    def _set_scale(self, scale: str, number: float, span: Span, use: ParamUse) -> None:
+        known = self._known[use.name]
+        earlier = known.scales.setdefault(scale, (number, span))
+        if earlier[0] != number:
             related = (Place(earlier[1], f"{earlier[0]:g} here"),)
             message = f"`{known.name}` cannot have two values of `{scale}`"
-            self._report.error("SG0153", message, named.span, related=related)
-        known.scales[scale] = (float(number), named.span)
+            label = f"{number:g} here"
+            self._report.error("SG0153", message, span, label, related=related)
+
+    def check_names(self, layers: Mapping[str, Layer]) -> None:
+        """A param and a layer of one name could not be told apart."""
+        for name in self._shared:
+            if name in layers:
+                place = Place(self._known[name].span, "this param")
+                message = f"`{name}` names a param and a layer"
+                span = layers[name].span
+                self._report.error("SG0109", message, span, related=(place,))
 
     def finish(self) -> tuple[NetParam, ...]:
         """Every param with its shape and initialiser; reports params that no layer uses."""
@@ -174,7 +215,9 @@ class ParamTable:
             elements *= size
         if elements > LARGEST:
             label = f"{shape_text(known.shape)} is {elements:,} numbers"
-            self._report.error("SG0155", f"`{known.name}` is too large", known.span, label)
+            help = f"at most {LARGEST:,} are possible"
+            message = f"`{known.name}` is too large"
+            self._report.error("SG0155", message, known.span, label, help=help)
             return None
         initialiser = self._initialiser(known, known.shape, known.default)
         scales = (known.scales.get(s, (1.0, known.span))[0] for s in SCALES)

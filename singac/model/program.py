@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from singac.diagnostics import Failed, Place, Report, Source, Span, did_you_mean
+from singac.diagnostics import Diagnostic, Failed, Place, Report, Source, Span, did_you_mean
 from singac.model.values import Binding, Scope, evaluate
 from singac.syntax import tree
 from singac.syntax.parse import parse
@@ -28,6 +28,13 @@ Named = (
 )
 Item = TypeVar("Item", bound=tree.Item)
 DEEPEST_USE = 50
+# fmt: off
+EXAMPLES = {
+    "train":   "train mlp { updater = SGD(rate = 0.1)  batch = 64  steps = 1000 }",
+    "cluster": "cluster two { 1 worker group of 2 }",
+    "data":    'data points = csv("points.csv")',
+}
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,13 @@ class Change:
 
     @property
     def source(self) -> Source:
+        """The change as the text of a `let`; names with dots have as many letters without."""
         return Source(f"--{self.option}", f"let {self.name.replace('.', '_')} = {self.value}")
+
+    @property
+    def span(self) -> Span:
+        """The name in `source`."""
+        return Span(self.source, 4, 4 + len(self.name))
 
 
 @dataclass(slots=True)
@@ -92,14 +105,25 @@ def _used(
 ) -> list[tree.Item]:
     path = Path(use.span.source.path).parent / use.path.text
     if str(path.resolve()) in using or len(using) > DEEPEST_USE:
-        report.error("SG0106", f"the file {use.path.text} uses itself", use.span)
+        around = [Path(u).name for u in [*using, str(path)]]
+        label = " uses ".join(around)
+        report.error("SG0106", f"the file {use.path.text} uses itself", use.span, label)
         return []
+    if any(path.resolve() == Path(f).resolve() for f in files):
+        return []  # two files may use a third; its blocks are there once
     try:
         return _with_uses(parse(read(path)), using, files, report)
     except Failed as failed:
-        report.error("SG0107", f"{use.path.text} cannot be used", use.span)
-        report.found.extend(failed.diagnostics)
+        report.found += [_as_used(d, use) for d in failed.diagnostics]
         return []
+
+
+def _as_used(diagnostic: Diagnostic, use: tree.Use) -> Diagnostic:
+    """What is wrong with a used file, with the place that uses it."""
+    if diagnostic.place is None:
+        message = f"{use.path.text} cannot be used: {diagnostic.message}"
+        return replace(diagnostic, message=message, place=Place(use.span), file=None)
+    return replace(diagnostic, related=(*diagnostic.related, Place(use.span, "used here")))
 
 
 def _bind_lets(
@@ -119,21 +143,23 @@ def _bind_lets(
         if value is not None:
             blocks.lets[name] = Binding(value, item.name.span)
     for change in replaced.values():
-        span = Span(change.source, 4, 4 + len(change.name))
         message = f"the program has no `let {change.name}` to replace"
-        report.error("SG0108", message, span, help=did_you_mean(change.name, blocks.lets))
+        help = did_you_mean(change.name, blocks.lets) or f"write let {change.name} = ... in it"
+        report.error("SG0108", message, change.span, help=help)
 
 
 def _changed_value(change: Change, report: Report) -> tree.Value | None:
     """The value of a `--let` or `--set`, read as the text of a `let`."""
     try:
-        (item,) = parse(change.source).items
-    except (Failed, ValueError) as error:
-        found = error.diagnostics if isinstance(error, Failed) else ()
-        report.found.extend(found)
+        items = parse(change.source).items
+    except Failed as failed:
+        report.found.extend(failed.diagnostics)
         return None
-    assert isinstance(item, tree.Let), "the text was made as a let"
-    return item.value
+    item = items[0] if len(items) == 1 else None
+    if isinstance(item, tree.Let):
+        return item.value
+    report.error("SG0107", f"--{change.option} takes one name and one value", change.span)
+    return None
 
 
 def _file(item: tree.Item, blocks: Blocks, report: Report) -> None:
@@ -192,10 +218,7 @@ def _set(blocks: Blocks, change: Change, node: tree.Value, report: Report) -> No
     clusters = [c for n, c in blocks.clusters.items() if block in ("cluster", n)]
     data = [d for n, d in blocks.data.items() if block in ("data", n)]
     if not setting or not (trains or clusters or data):
-        known = ["train", "cluster", "data", *blocks.clusters, *blocks.data]
-        span = Span(change.source, 4, 4 + len(change.name))
-        help = did_you_mean(block, known) if setting else "write --set train.steps=100"
-        report.error("SG0110", f"no block `{block}` has settings to replace", span, help=help)
+        _no_block(block if setting else "", blocks, change, report)
         return
     named = _named(setting, node)
     blocks.trains = [_with_setting(t, named) if t in trains else t for t in blocks.trains]
@@ -204,8 +227,24 @@ def _set(blocks: Blocks, change: Change, node: tree.Value, report: Report) -> No
             cluster, members=_replaced(cluster.members, named)
         )
     for item in data:
-        call = replace(item.call, arguments=_replaced(item.call.arguments, named))
+        arguments = item.call.arguments
+        if setting == "path":  # may stand first without its name
+            arguments = tuple(a for a in arguments if not isinstance(a, tree.Positional))
+        call = replace(item.call, arguments=_replaced(arguments, named))
         blocks.data[item.name.text] = replace(item, call=call)
+
+
+def _no_block(block: str, blocks: Blocks, change: Change, report: Report) -> None:
+    shelves = (("train", blocks.trains), ("cluster", blocks.clusters), ("data", blocks.data))
+    kinds = [kind for kind, shelf in shelves if shelf]
+    nets = [t.net.text for t in blocks.trains]
+    known = [*kinds, *nets, *blocks.clusters, *blocks.data]
+    if block in EXAMPLES:
+        message, help = f"the program has no {block} block", EXAMPLES[block]
+    else:
+        message = f"no block `{block}` has settings to replace"
+        help = did_you_mean(block, known) if block else "write --set train.steps=100"
+    report.error("SG0110", message, change.span, help=help)
 
 
 def _with_setting(train: tree.Train, named: tree.Named) -> tree.Train:

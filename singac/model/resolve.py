@@ -16,10 +16,17 @@ from singac.layers.table import KINDS
 from singac.model import equations
 from singac.model.arguments import collect
 from singac.model.equations import PointwiseLayer, Updater
+from singac.model.graph import Layer
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.program import Blocks, Change, gather
 from singac.model.rules import Rules, resolve_rules
-from singac.model.topology import Cluster, check_processes, resolve_cluster, without_cluster
+from singac.model.topology import (
+    Cluster,
+    check_processes,
+    mentions_np,
+    resolve_cluster,
+    without_cluster,
+)
 from singac.model.training import TrainBlock, resolve_train
 from singac.model.values import Scope
 from singac.settings import Given, Setting
@@ -92,9 +99,11 @@ def check(program: tree.Program, choices: Choices, cache: str | None = None) -> 
     resolved = _resolve_all(program, choices, report, cache)
     for block in resolved.blocks.trains:
         _train(block, resolved, report)
-    for cluster in resolved.blocks.clusters.values():
-        if choices.np is not None or not _mentions_np(cluster):
-            resolve_cluster(cluster, choices.np, resolved.blocks.scope, report)
+    for name, cluster in resolved.blocks.clusters.items():
+        if choices.np is not None or not mentions_np(cluster.members):
+            found = resolve_cluster(cluster, choices.np, resolved.blocks.scope, report)
+            if found is not None and choices.np is not None and choices.cluster == name:
+                check_processes(found, choices.np, report)
     return report.found
 
 
@@ -147,13 +156,17 @@ def _definitions(
     for shelf in (built_in, blocks):
         for name, layer in shelf.layers.items():
             if name in KINDS:
-                message = f"`{name}` is a built-in layer and not an equation"
+                message = f"`{name}` is a built-in layer that is no equation"
                 report.error("SG0129", message, layer.name.span, help="choose another name")
-            if (found := equations.layer(layer, report)) is not None:
-                layers[name] = found
+            found = equations.layer(layer, shelf.scope, report)
+            layers[name] = found or equations.broken_layer(layer)
         for name, updater in shelf.updaters.items():
-            if (made := equations.updater(updater, report)) is not None:
-                updaters[name] = made
+            made = equations.updater(updater, shelf.scope, report)
+            updaters[name] = made or equations.broken_updater(updater)
+    for name, block in blocks.blocks.items():
+        if name in KINDS or name in layers:
+            message = f"`{name}` is a kind of layer and cannot be a block"
+            report.error("SG0134", message, block.name.span, help="choose another name")
     return layers, updaters
 
 
@@ -179,8 +192,8 @@ def _given(
     call: tree.Apply, table: tuple[Setting, ...], scope: Scope, report: Report
 ) -> dict[str, Given] | None:
     before = len(report.found)
-    given, _ = collect(call.arguments, table, scope, report, ())
-    return given if len(report.found) == before else None
+    found = collect(call.arguments, table, scope, report, ())
+    return found.given if len(report.found) == before else None
 
 
 # -- nets ------------------------------------------------------------------------------------------
@@ -189,7 +202,8 @@ def _given(
 def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None:
     data = block.data
     if data.text not in resolved.blocks.data:
-        help = did_you_mean(data.text, resolved.blocks.data) or f"write data {data.text} = csv(...)"
+        help = did_you_mean(data.text, resolved.blocks.data)
+        help = help or f'data {data.text} = csv("data.csv")'
         report.error("SG0171", f"there is no data `{data.text}`", data.span, help=help)
         return
     dataset = resolved.data.get(data.text)
@@ -203,22 +217,31 @@ def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None
 
 def _labels_fit(net: Net, dataset: Dataset, report: Report) -> bool:
     """Whether every label is a class number below the number of scores."""
-    largest = dataset.facts.label
+    before = len(report.found)
     for layer in net.graph.layers():
         slot = None if layer.kind is None else layer.kind.label_slot
-        if slot is None:
-            continue
-        scores, source = net.graph.layer(layer.sources[0]), net.graph.layer(layer.sources[slot])
-        if source.kind is not None:
-            continue
-        if largest is None:
-            message = f"`{source.name}` holds real numbers, and `{layer.name}` needs class numbers"
-            report.error("SG0172", message, layer.span)
-            return False
-        if largest.largest >= columns(scores.shape):
-            _label_out_of_range(net, layer.name, dataset, report)
-            return False
-    return True
+        if slot is not None:
+            _label_fits(net, layer, net.graph.layer(layer.sources[slot]), dataset, report)
+    return len(report.found) == before
+
+
+def _label_fits(net: Net, layer: Layer, label: Layer, dataset: Dataset, report: Report) -> None:
+    largest = dataset.facts.label
+    classes = columns(net.graph.layer(layer.sources[0]).shape)
+    field = SOURCES[dataset.request.kind].fields[-1]
+    if label.name != field:
+        related = () if label.kind is None else (Place(label.span, f"`{label.name}` is a layer"),)
+        message = f"`{label.name}` holds no class numbers, and `{layer.name}` needs them"
+        help = f"the class numbers of this data are its field `{field}`"
+        report.error("SG0172", message, layer.span, related=related, help=help)
+    elif largest is None:
+        message = f"`{label.name}` holds real numbers, and `{layer.name}` needs class numbers"
+        data = dataset.request.span
+        related = (Place(data, f"`{label.name}` is read here"),) if data else ()
+        help = f"for real numbers: [{layer.sources[0]}, {label.name}] -> euclidean_loss"
+        report.error("SG0172", message, layer.span, related=related, help=help)
+    elif largest.largest >= classes:
+        _label_out_of_range(net, layer.name, dataset, report)
 
 
 def _label_out_of_range(net: Net, layer: str, dataset: Dataset, report: Report) -> None:
@@ -238,9 +261,7 @@ def _label_out_of_range(net: Net, layer: str, dataset: Dataset, report: Report) 
 
 def _partition(name: str, block: tree.Partition, resolved: _Program, report: Report) -> None:
     if block.net.text not in resolved.blocks.nets:
-        help = did_you_mean(block.net.text, resolved.blocks.nets)
-        message = f"there is no net `{block.net.text}`"
-        report.error("SG0174", message, block.net.span, help=help)
+        _no_net(block.net, resolved.blocks, report)
         return
     net = resolved.nets.get(block.net.text)
     if net is not None and (rules := resolve_rules(block, net, report)) is not None:
@@ -250,18 +271,30 @@ def _partition(name: str, block: tree.Partition, resolved: _Program, report: Rep
 def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock | None:
     name = block.net.text
     if name not in resolved.blocks.nets:
-        help = did_you_mean(name, resolved.blocks.nets)
-        report.error("SG0174", f"there is no net `{name}`", block.net.span, help=help)
+        _no_net(block.net, resolved.blocks, report)
         return None
     net = resolved.nets.get(name)
-    examples = None
-    if net is not None:
-        examples = resolved.data[net.block.data.text].facts.train
+    dataset = resolved.data[net.block.data.text] if net is not None else None
+    examples = dataset.facts.train if dataset is not None else None
     scope = resolved.blocks.scope
     train = resolve_train(block, examples, resolved.updaters, scope, report)
-    if net is None or not _has_loss(net, block, report):
+    if net is None or dataset is None or not _has_loss(net, block, report):
         return None
+    if train is not None and train.training.test.every and not dataset.facts.test:
+        _no_test_part(train, resolved.blocks.data[dataset.name], report)
     return train
+
+
+def _no_test_part(train: TrainBlock, data: tree.Data, report: Report) -> None:
+    message = f"the data `{data.name.text}` has no test part to test on"
+    related = (Place(data.call.span, "no `test` here"),)
+    help = "hold out a fifth with test = 0.2, or leave out this setting"
+    report.error("SG0165", message, train.spans["test"], related=related, help=help)
+
+
+def _no_net(name: tree.Name, blocks: Blocks, report: Report) -> None:
+    help = did_you_mean(name.text, blocks.nets) or f"net {name.text} on DATA {{ ... }}"
+    report.error("SG0174", f"there is no net `{name.text}`", name.span, help=help)
 
 
 def _has_loss(net: Net, block: tree.Train, report: Report) -> bool:
@@ -303,7 +336,7 @@ def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Clu
         return None
     if name is not None and name not in clusters:
         message = f"there is no cluster `{name}`"
-        help = did_you_mean(name, clusters)
+        help = did_you_mean(name, clusters) or "leave out --cluster: the program has none"
         report.error("SG0402", message, help=help, exit=Exit.USAGE)
         return None
     if not clusters or (name is None and len(clusters) > 1):
@@ -327,7 +360,10 @@ def _chosen_rules(
         partition = resolved.blocks.partitions.get(name)
         if partition is None:
             help = did_you_mean(name, resolved.blocks.partitions)
+            help = help or "leave out --partition: the program has none"
             report.error("SG0177", f"there is no partition `{name}`", help=help, exit=Exit.USAGE)
+        elif partition.net.text != block.net.text:
+            return None  # it cuts another net of the program
         return resolved.rules.get(name)
     own = [n for n, p in resolved.blocks.partitions.items() if p.net.text == block.net.text]
     if len(own) > 1:
@@ -335,7 +371,3 @@ def _chosen_rules(
         first = f"choose one with --partition {own[0]}"
         report.error("SG0177", message, help=first, exit=Exit.USAGE)
     return resolved.rules.get(own[0]) if len(own) == 1 else None
-
-
-def _mentions_np(cluster: tree.Cluster) -> bool:
-    return "np" in cluster.span.text.replace("{", " ").split()

@@ -53,7 +53,10 @@ def _layers(rule: tree.Rule, net: Net, report: Report) -> tuple[str, ...]:
     found = net.graph.between(first[0], last[-1])
     if not found:
         message = f"no path leads from `{rule.first.text}` to `{rule.last.text}`"
-        report.error("SG0181", message, rule.span)
+        back = net.graph.between(last[0], first[-1])
+        turned = f"one leads from `{rule.last.text}` to `{rule.first.text}`"
+        help = turned if back else "name layers of which the second is reached from the first"
+        report.error("SG0181", message, rule.span, help=help)
     return found
 
 

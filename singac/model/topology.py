@@ -10,18 +10,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from fractions import Fraction
 
 from singac.diagnostics import Exit, Place, Report, Span
 from singac.model.arguments import Matched, as_whole, match_settings
 from singac.model.types import Topology
-from singac.model.values import Binding, Scope, Word, evaluate, unknown_name
+from singac.model.values import Binding, Scope, evaluate
 from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
 from singac.syntax import tree
 
 MOST_PROCESSES = 100_000
 SEPARATE = "separate"
+NP = "np"  # what a cluster's text calls the number of processes
 # fmt: off
 SETTINGS = (
     Setting("servers", "where servers live: in the workers' processes or in their own",
@@ -45,15 +47,23 @@ LATER = tuple(s.name for s in SETTINGS[1:])
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A topology and where it was written; `span` is None for a bare number of processes."""
+    """A topology, and where its worker groups and server groups were written, if they were."""
 
     topology: Topology
+    workers_at: Span | None = None
+    servers_at: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    count: int
+    size: int
     span: Span | None
 
 
 def without_cluster(processes: int) -> Cluster:
     """One worker group of all processes, a server beside each worker."""
-    return Cluster(_topology(1, processes, 1, processes, False), None)
+    return Cluster(_topology(1, processes, 1, processes, False))
 
 
 def resolve_cluster(
@@ -62,74 +72,84 @@ def resolve_cluster(
     """The topology of a block; `np` is what its text may call the number of processes."""
     before = len(report.found)
     if np is not None:
-        scope = {**scope, "np": Binding(Fraction(np), None)}
+        scope = {**scope, NP: Binding(Fraction(np), None)}
     settings = [m for m in block.members if isinstance(m, tree.Named)]
     matched = match_settings(settings, SETTINGS, scope, block.name.span, report)
     groups = _groups(block, scope, np, report)
-    if matched is None or groups is None or len(report.found) > before:
+    if matched is None or len(report.found) > before:
         return None
     _check_later(matched, report)
-    workers = groups.get("worker", (1, np or 1))
-    servers = groups.get("server", (1, workers[0] * workers[1]))
     separate = matched.values["servers"] == SEPARATE
-    topology = _topology(*workers, *servers, separate)
-    _check_counts(block, topology, report)
-    return Cluster(topology, block.span) if len(report.found) == before else None
+    workers = groups.get("worker") or _workers_left(groups.get("server"), separate, np)
+    servers = groups.get("server") or _Groups(1, workers.count * workers.size, None)
+    _check_counts((workers, servers), report)
+    topology = _topology(workers.count, workers.size, servers.count, servers.size, separate)
+    found = Cluster(topology, workers.span, servers.span)
+    return found if len(report.found) == before else None
+
+
+def _workers_left(servers: _Groups | None, separate: bool, np: int | None) -> _Groups:
+    """One group of every process that is no server's alone."""
+    taken = servers.count * servers.size if servers and separate else 0
+    return _Groups(1, max((np or 1) - taken, 1), None)
 
 
 def _groups(
     block: tree.Cluster, scope: Scope, np: int | None, report: Report
-) -> dict[str, tuple[int, int]] | None:
-    """Number and size of the groups of each role."""
-    found: dict[str, tuple[int, int]] = {}
+) -> dict[str, _Groups]:
+    """The groups of each role that the block counts."""
+    found: dict[str, _Groups] = {}
     spans: dict[str, Span] = {}
-    before = len(report.found)
     for member in block.members:
         if not isinstance(member, tree.Group):
             continue
-        if member.role in spans:
-            related = (Place(spans[member.role], "first given here"),)
+        first = spans.setdefault(member.role, member.span)
+        if first is not member.span:
+            related = (Place(first, "first given here"),)
             message = f"the {member.role} groups are given twice"
             report.error("SG0111", message, member.span, related=related)
-        spans[member.role] = member.span
-        count = _count(member.count, scope, np, report)
-        size = _count(member.size, scope, np, report)
+        count = _count(member.count, f"the number of {member.role} groups", scope, np, report)
+        size = _count(member.size, f"the size of a {member.role} group", scope, np, report)
         if count is not None and size is not None:
-            found[member.role] = (count, size)
-    return found if len(report.found) == before else None
+            found[member.role] = _Groups(count, size, member.span)
+    return found
 
 
-def _count(node: tree.Value, scope: Scope, np: int | None, report: Report) -> int | None:
-    value = evaluate(node, scope, report)
-    if isinstance(value, Word):
-        if value.text == "np" and np is None:
-            help = "give the number of processes: -np 4"
-            report.error("SG0403", "the number of processes is not known", node.span, help=help)
-        else:
-            unknown_name(value, scope, report)
+def mentions_np(node: object) -> bool:
+    """Whether a part of the syntax tree names the number of processes."""
+    if isinstance(node, tree.Reference):
+        return node.path.text == NP
+    if isinstance(node, tuple):
+        return any(mentions_np(n) for n in node)
+    if dataclasses.is_dataclass(node) and not isinstance(node, type | Span):
+        return any(mentions_np(getattr(node, f.name)) for f in dataclasses.fields(node))
+    return False
+
+
+def _count(node: tree.Value, what: str, scope: Scope, np: int | None, report: Report) -> int | None:
+    if np is None and mentions_np(node):
+        help = "give the number of processes: -np 4"
+        report.error("SG0403", "the number of processes is not known", node.span, help=help)
         return None
+    value = evaluate(node, scope, report)
     if value is None:
         return None
-    count = as_whole(value, "the size of a cluster", node.span, report, least=1)
-    if count is not None and count > MOST_PROCESSES:
-        report.error("SG0201", f"a cluster has at most {MOST_PROCESSES:,} members", node.span)
-        return None
-    return count
+    return as_whole(value, what, node.span, report, scope, least=1, most=MOST_PROCESSES)
 
 
 def _check_later(matched: Matched, report: Report) -> None:
     for name in LATER:
         if name in matched.spans:
             message = f"`{name}` is parsed but cannot be compiled yet"
-            report.error("SG0190", message, matched.spans[name])
+            report.error("SG0190", message, matched.spans[name], help="leave it out")
 
 
-def _check_counts(block: tree.Cluster, topology: Topology, report: Report) -> None:
-    if topology.worker_groups > 1 or topology.server_groups > 1:
-        groups = [m for m in block.members if isinstance(m, tree.Group)]
-        message = "more than one group of a role cannot be compiled yet"
-        help = "use one worker group and one server group"
-        report.error("SG0190", message, groups[0].span, help=help, exit=Exit.ENVIRONMENT)
+def _check_counts(groups: tuple[_Groups, ...], report: Report) -> None:
+    for group in groups:
+        if group.count > 1:
+            message = "more than one group of a role cannot be compiled yet"
+            help = "use one worker group and one server group"
+            report.error("SG0190", message, group.span, help=help)
 
 
 def check_processes(cluster: Cluster, np: int, report: Report) -> None:
@@ -137,13 +157,26 @@ def check_processes(cluster: Cluster, np: int, report: Report) -> None:
     topology = cluster.topology
     if topology.processes == np:
         return
-    where = "in processes of their own" if topology.separate else "beside the workers"
     message = f"the cluster needs {topology.processes} processes and -np gives {np}"
-    label = (
-        f"{_plural(topology.workers, 'worker')} and {_plural(topology.servers, 'server')} {where}"
+    workers = _plural(topology.workers, "worker")
+    servers = _plural(topology.servers, "server")
+    where = "in processes of their own" if topology.separate else "beside the workers"
+    places = [
+        Place(span, label)
+        for span, label in ((cluster.workers_at, workers), (cluster.servers_at, servers))
+        if span is not None
+    ]
+    first = places[0] if places else None
+    help = f"{workers}, {servers} {where}: use -np {topology.processes}, or change the groups"
+    report.error(
+        "SG0401",
+        message,
+        first.span if first else None,
+        first.label if first else "",
+        related=places[1:],
+        help=help,
+        exit=Exit.ENVIRONMENT,
     )
-    help = f"use -np {topology.processes}, or change the groups"
-    report.error("SG0401", message, cluster.span, label, help=help, exit=Exit.ENVIRONMENT)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
-from singac.model.arguments import as_number, as_whole, match_settings
+from singac.model.arguments import as_number, as_whole, given_twice, match_settings
 from singac.model.equations import Updater
 from singac.model.types import Every, Training, Update
 from singac.model.updaters import resolve_update
-from singac.model.values import Called, Scope, Value, Word, describe, evaluate
+from singac.model.values import Called, Scope, Value, Word, describe, evaluate, show_number
 from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
 from singac.syntax import tree
 
@@ -28,23 +28,31 @@ SETTINGS: Mapping[str, str] = {
     "steps":      "how long to train, in steps",
     "epochs":     "how long to train, in passes over the data",
     "seed":       "where random numbers start",
-    "display":    "every(n): when to print loss and metrics",
+    "display":    "every(n, after =): when to print loss and metrics",
     "test":       "every(n, steps =, after =): when to test",
     "validate":   "every(n, steps =, after =): when to validate",
     "checkpoint": "every(n, after =, keep =): when to save",
     "early_stop": "when to stop early",
 }
-EVERY = (
-    Setting("every", "steps between two times",
-            sorts=(Sort.INTEGER,), positional=True, within=AT_LEAST_ONE),
-    Setting("steps", "batches to take; the whole part when left out",
-            sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
-    Setting("after", "the step from which it counts",
-            sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
-    Setting("keep", "checkpoints to keep; all when left out",
-            sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
-)
+EVERY: Mapping[str, Setting] = {
+    s.name: s for s in (
+        Setting("every", "steps between two times",
+                sorts=(Sort.INTEGER,), positional=True, within=AT_LEAST_ONE),
+        Setting("steps", "batches to take; the whole part when left out",
+                sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
+        Setting("after", "the step from which it counts",
+                sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
+        Setting("keep", "checkpoints to keep; all when left out",
+                sorts=(Sort.INTEGER,), default=0, within=NOT_NEGATIVE),
+    )
+}
+TIMES: Mapping[str, tuple[str, ...]] = {
+    "display":    ("every", "after"),
+    "test":       ("every", "steps", "after"),
+    "checkpoint": ("every", "after", "keep"),
+}
 # fmt: on
+LATER = {"validate": "use test = every(n)", "early_stop": "give the number of steps"}
 LARGEST = 10**12
 DISPLAYS = 100  # times a run is shown when the text does not say when
 
@@ -85,10 +93,7 @@ class _Resolver:
                 message = f"there is no setting `{name}` in a train block"
                 self.report.error("SG0100", message, setting.path.span, help=help)
             elif name in given:
-                related = (Place(given[name].span, "first given here"),)
-                self.report.error(
-                    "SG0111", f"`{name}` is given twice", setting.span, related=related
-                )
+                given_twice(name, given[name].span, setting.span, self.report)
             else:
                 given[name] = setting
         return given
@@ -100,11 +105,11 @@ class _Resolver:
         batch = self._whole("batch", 1)
         seed = self._whole("seed", 0, default=0)
         steps = self._steps(batch, train_examples)
-        for later in ("validate", "early_stop"):
+        for later, help in LATER.items():
             if later in self.given:
                 message = f"`{later}` is parsed but cannot be compiled yet"
-                self.report.error("SG0190", message, self.given[later].span)
-        times = {name: self._every(name) for name in ("display", "test", "checkpoint")}
+                self.report.error("SG0190", message, self.given[later].span, help=help)
+        times = {name: self._every(name) for name in TIMES}
         if len(self.report.found) > before:
             return None
         if algorithm is None or update is None or batch is None or seed is None or steps is None:
@@ -132,11 +137,17 @@ class _Resolver:
             name = value.name
         if name in LATER_ALGORITHMS:
             message = f"`{name}` is parsed but cannot be compiled yet"
-            self.report.error("SG0190", message, span)
+            self.report.error("SG0190", message, span, help="algorithm = BP")
             return None
-        if name not in ALGORITHMS or not isinstance(value, Word):
+        if name not in ALGORITHMS:
             help = did_you_mean(name or "", [*ALGORITHMS, *LATER_ALGORITHMS])
-            self.report.error("SG0162", "there is no such algorithm", span, help=help)
+            message = f"there is no algorithm `{name}`" if name else "an algorithm is needed here"
+            label = f"this is {describe(value)}" if value is not None and not name else ""
+            self.report.error("SG0162", message, span, label, help=help)
+            return None
+        if isinstance(value, Called):
+            message = f"`{name}` takes no settings"
+            self.report.error("SG0162", message, span, help=f"algorithm = {name}")
             return None
         return name
 
@@ -156,11 +167,7 @@ class _Resolver:
         if value is None:
             return None
         span = self.given[name].value.span
-        found = as_whole(value, f"`{name}`", span, self.report, least)
-        if found is not None and found > LARGEST:
-            self.report.error("SG0201", f"`{name}` is at most {LARGEST:,}", span)
-            return None
-        return found
+        return as_whole(value, f"`{name}`", span, self.report, self.scope, least, LARGEST)
 
     def _steps(self, batch: int | None, train_examples: int | None) -> int | None:
         """`steps`, or as many as `epochs` passes take, the last one rounded up."""
@@ -168,7 +175,7 @@ class _Resolver:
             related = (Place(self.given["steps"].span, "steps here"),)
             span = self.given["epochs"].span
             message = "a train block has `steps` or `epochs`, not both"
-            self.report.error("SG0163", message, span, related=related)
+            self.report.error("SG0163", message, span, "epochs here", related=related)
             return None
         if "epochs" not in self.given:
             if "steps" not in self.given:
@@ -178,14 +185,20 @@ class _Resolver:
         value = self._value("epochs")
         if value is None:
             return None
-        epochs = as_number(value, "`epochs`", self.given["epochs"].value.span, self.report)
-        if epochs is None or batch is None or train_examples is None:
+        span = self.given["epochs"].value.span
+        epochs = as_number(value, "`epochs`", span, self.report, self.scope)
+        if epochs is None or batch is None:
             return None
-        if not 0 < epochs <= LARGEST:
-            span = self.given["epochs"].value.span
-            self.report.error("SG0201", "`epochs` must be above 0", span)
+        if epochs <= 0:
+            label = f"this is {show_number(epochs)}"
+            self.report.error("SG0201", "`epochs` must be a number above 0", span, label)
             return None
-        return math.ceil(epochs * train_examples / batch)
+        steps = math.ceil(epochs * (train_examples or 1) / batch)
+        if steps > LARGEST:
+            label = f"comes to {steps:.3g} steps"
+            self.report.error("SG0201", f"a run has at most {LARGEST:,} steps", span, label)
+            return None
+        return steps
 
     def _every(self, name: str) -> Every | None:
         """`every(n, ...)`; a bare number is n."""
@@ -194,7 +207,8 @@ class _Resolver:
         value = self._value(name)
         span = self.given[name].value.span
         if isinstance(value, Fraction):
-            whole = as_whole(value, f"`{name}`", span, self.report, least=1)
+            what = f"`{name}`"
+            whole = as_whole(value, what, span, self.report, self.scope, least=1, most=LARGEST)
             return None if whole is None else Every(whole)
         if not isinstance(value, Called) or value.name != "every":
             if value is not None:
@@ -202,8 +216,8 @@ class _Resolver:
                 message = f"`{name}` must be every(n)"
                 self.report.error("SG0164", message, span, label, help=f"{name} = every(100)")
             return None
-        matched = match_settings(value.arguments, EVERY, value.scope, span, self.report)
+        table = tuple(EVERY[s] for s in TIMES[name])
+        matched = match_settings(value.arguments, table, value.scope, span, self.report)
         if matched is None:
             return None
-        numbers = [v for v in matched.values.values() if isinstance(v, int)]
-        return Every(*numbers)
+        return Every(**{n: v for n, v in matched.values.items() if isinstance(v, int)})

@@ -21,22 +21,22 @@ from singac.layers.expression import (
     mul,
     variables,
 )
-from singac.model.arguments import Matched, match_settings
-from singac.model.equations import G, Updater, W, with_settings
+from singac.model.arguments import Matched, given_twice, match_settings
+from singac.model.equations import DECAY, RATE, G, Updater, W, with_settings
+from singac.model.equations import settings_of as settings_of_formals
 from singac.model.types import Schedule, Update
-from singac.model.values import Called, Scope, Word, describe, evaluate
+from singac.model.values import Called, Scope, Word, describe, evaluate, unknown_name
 from singac.schedules import SCHEDULES, check_alternation
 from singac.settings import NOT_NEGATIVE, POSITIVE, Given, Setting
 from singac.syntax import tree
 
-RATE = "rate"
-DECAY = "weight_decay"
+CLIP, LATER = "clip", "clip_norm"
 Assigns = tuple[tuple[str, Expression], ...]
 # fmt: off
 COMMON = (
     Setting(DECAY,  "this times the param is added to its gradient",
             default=0.0, within=NOT_NEGATIVE),
-    Setting("clip", "gradients are held between -clip and clip",
+    Setting(CLIP, "gradients are held between -clip and clip",
             optional=True, within=POSITIVE),
 )
 # fmt: on
@@ -53,8 +53,9 @@ def resolve_update(
     name = value.name if isinstance(value, Called) else word
     if name not in updaters:
         help = did_you_mean(name, updaters)
-        label = f"this is {describe(value)}"
-        report.error("SG0160", "there is no such updater", node.span, label, help=help)
+        message = f"there is no updater `{name}`" if name else "an updater is needed here"
+        label = "" if name else f"this is {describe(value)}"
+        report.error("SG0160", message, node.span, label, help=help)
         return None
     arguments = value.arguments if isinstance(value, Called) else ()
     inner = value.scope if isinstance(value, Called) else scope
@@ -69,41 +70,38 @@ def _update(
     report: Report,
 ) -> Update | None:
     before = len(report.found)
-    rate_argument, others = _split_rate(updater, arguments)
+    rate_argument, others = _split_rate(arguments, report)
     rate = _rate(updater, rate_argument, scope, node, report)
     table = settings_of(updater)
-    if any(isinstance(a, tree.Named) and a.path.text == "clip_norm" for a in others):
-        message = "clip_norm is parsed but cannot be compiled yet"
-        report.error("SG0190", message, node.span, help="use clip = ...")
-        return None
-    matched = match_settings(others, table, scope, node.span, report, (RATE, "clip_norm"))
+    later = [a for a in others if isinstance(a, tree.Named) and a.path.text == LATER]
+    if later and LATER not in [s.name for s in table]:
+        message = f"`{LATER}` is parsed but cannot be compiled yet"
+        report.error("SG0190", message, later[0].span, help="use clip = ...")
+        others = [a for a in others if a not in later]
+    matched = match_settings(others, table, scope, node.span, report, (RATE, LATER))
     if matched is None or rate is None or len(report.found) > before:
         return None
-    return build_update(updater, rate, matched)
+    return build_update(updater, rate, matched, report)
 
 
 def settings_of(updater: Updater) -> tuple[Setting, ...]:
     """The settings an updater takes besides its rate."""
-    own = tuple(_setting(f) for f in updater.formals if f.name.text != RATE)
+    own = [s for s in settings_of_formals(updater.formals, positional=False) if s.name != RATE]
     taken = [s.name for s in own]
-    return own + tuple(s for s in COMMON if s.name not in taken)
-
-
-def _setting(formal: tree.Formal) -> Setting:
-    default = formal.default
-    value = float(default.text) if isinstance(default, tree.Number) else None
-    return Setting(formal.name.text, "a number of the equations", default=value)
+    return (*own, *(s for s in COMMON if s.name not in taken))
 
 
 def _split_rate(
-    updater: Updater, arguments: Sequence[tree.Argument]
+    arguments: Sequence[tree.Argument], report: Report
 ) -> tuple[tree.Argument | None, list[tree.Argument]]:
     """The argument that gives the rate, named or first, and the others."""
-    for argument in arguments:
-        named = isinstance(argument, tree.Named) and argument.path.text == RATE
-        if named or isinstance(argument, tree.Positional):
-            return argument, [a for a in arguments if a is not argument]
-    return None, list(arguments)
+    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == RATE]
+    first = [a for a in arguments[:1] if isinstance(a, tree.Positional)]
+    rates = first + named
+    if len(rates) > 1:
+        given_twice(RATE, rates[0].span, rates[1].span, report)
+    others = [a for a in arguments if a not in rates]
+    return (rates[0] if rates else None), others
 
 
 def _rate(
@@ -115,10 +113,10 @@ def _rate(
 ) -> Schedule | None:
     if argument is None:
         for formal in updater.formals:
-            if formal.name.text == RATE and isinstance(formal.default, tree.Number):
-                return _fixed(float(formal.default.text))
+            if formal.name == RATE and formal.default is not None:
+                return _fixed(formal.default)
         example = f"{updater.name}(rate = 0.1)"
-        report.error("SG0202", "setting `rate` is missing", node.span, help=example)
+        report.error("SG0202", "setting `rate` is missing", node.span, help=f"write {example}")
         return None
     assert not isinstance(argument, tree.Drawn), "a rate is given, not drawn"
     value = evaluate(argument.value, scope, report)
@@ -129,6 +127,9 @@ def _rate(
             return _fixed(float(value))
         case Called(name) if name in SCHEDULES:
             return _schedule(value, report)
+        case Word(text) if text not in SCHEDULES:
+            unknown_name(value, scope, report)
+            return None
     word = value.name if isinstance(value, Called) else ""
     help = did_you_mean(word, SCHEDULES)
     label = f"this is {describe(value)}"
@@ -166,31 +167,43 @@ def _number(value: object) -> float:
 # -- equations -> update ---------------------------------------------------------------------------
 
 
-def build_update(updater: Updater, rate: Schedule, matched: Matched) -> Update:
+def build_update(
+    updater: Updater, rate: Schedule, matched: Matched, report: Report
+) -> Update | None:
     """The update with every setting in place but `rate` and `weight_decay`, which vary."""
     numbers = {n: _number(v) for n, v in matched.values.items()}
+    own = [f.name for f in updater.formals]
     decay = numbers.pop(DECAY)
-    assigns = _prologue(updater, numbers.pop("clip", None), decay)
+    clip = None if CLIP in own else numbers.pop(CLIP, None)
+    assigns = _prologue(clip, 0.0 if DECAY in own else decay)
     assigns += tuple((n, with_settings(e, numbers)) for n, e in updater.assigns)
-    states = tuple((n, with_settings(e, numbers)) for n, e in updater.states)
-    kept = tuple((n, _constant(e)) for n, e in states if _is_read_first(n, assigns))
+    states: list[tuple[str, float]] = []
+    for name, expression in updater.states:
+        start = with_settings(expression, numbers)
+        if not isinstance(start, Constant):
+            _no_start(updater, name, report)
+        elif _is_read_first(name, assigns):
+            states.append((name, start.value))
+    if len(states) < sum(_is_read_first(n, assigns) for n, _ in updater.states):
+        return None
     hoisted, scalars_read = hoist(assigns)
-    return Update(updater.name, kept, hoisted, scalars_read, rate, decay)
+    return Update(updater.name, tuple(states), hoisted, scalars_read, rate, decay)
 
 
-def _prologue(updater: Updater, clip: float | None, decay: float) -> Assigns:
-    own_decay = any(f.name.text == DECAY for f in updater.formals)
+def _no_start(updater: Updater, state: str, report: Report) -> None:
+    parts = [p for p in updater.definition.body if isinstance(p, tree.State)]
+    value = next(p.value for p in parts if p.name.text == state)
+    message = f"`{value.span.text}` has no value with these settings"
+    report.error("SG0133", message, value.span, f"`{state}` starts with it")
+
+
+def _prologue(clip: float | None, decay: float) -> Assigns:
     g: Expression = G
     if clip is not None:
         g = call("min", call("max", g, Constant(-clip)), Constant(clip))
-    if decay and not own_decay:
+    if decay:
         g = add(g, mul(Scalar(DECAY), W))
     return () if g == G else (("g", g),)
-
-
-def _constant(expression: Expression) -> float:
-    assert isinstance(expression, Constant), "a state starts as an expression of settings"
-    return expression.value
 
 
 def _is_read_first(state: str, assigns: Assigns) -> bool:

@@ -14,6 +14,7 @@ from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.syntax import tree
 
 MOST_BITS = 4096  # of a numerator or denominator; beyond it no setting is meant
+LARGEST = 10**38  # what float32 holds, nearly
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def evaluate(node: tree.Value, scope: Scope, report: Report) -> Value | None:
 def _number(text: str, span: Span, report: Report) -> Fraction | None:
     """The exact value; the exponent is looked at first, since 1e999999999 would fill memory."""
     if float(text) == float("inf"):
-        report.error("SG0103", f"the number {text[:40]} is too large", span)
+        help = "float32 goes up to 3e38"
+        report.error("SG0103", f"the number {text[:40]} is too large", span, help=help)
         return None
     return Fraction(text) if float(text) else Fraction(0)
 
@@ -113,11 +115,14 @@ def _binary(node: tree.Binary, scope: Scope, report: Report) -> Fraction | None:
     if left is None or right is None:
         return None
     if node.operator == "/" and right == 0:
-        report.error("SG0105", "division by zero", node.span)
+        label = f"`{node.right.span.text}` is 0"
+        report.error("SG0105", "division by zero", node.span, label)
         return None
     result = _OPERATIONS[node.operator](left, right)
-    if max(result.numerator.bit_length(), result.denominator.bit_length()) > MOST_BITS:
-        report.error("SG0103", "the result of this arithmetic is too long a number", node.span)
+    bits = max(result.numerator.bit_length(), result.denominator.bit_length())
+    if bits > MOST_BITS or abs(result) > LARGEST:
+        message = "the result of this arithmetic is too large or too long a number"
+        report.error("SG0103", message, node.span, help="float32 goes up to 3e38")
         return None
     return result
 
@@ -132,9 +137,8 @@ _OPERATIONS = {
 
 def unknown_name(word: Word, scope: Scope, report: Report) -> None:
     """Reports a word that stands where a value is needed."""
-    report.error(
-        "SG0101", f"nothing is named `{word.text}`", word.span, help=did_you_mean(word.text, scope)
-    )
+    help = did_you_mean(word.text, scope) or f"name it before: let {word.text} = ..."
+    report.error("SG0101", f"nothing is named `{word.text}`", word.span, help=help)
 
 
 def describe(value: Value) -> str:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from singac.diagnostics import Place, Report
+from singac.diagnostics import Diagnostic, Failed, Place, Report
 from singac.layers.kind import Dimension
+from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
-from singac.model.resolve import Model
+from singac.model.resolve import Choices, Model
 from singac.partition.space import LANES, Layout, Param, Slice, padded
 from singac.partition.split import Piece, split
+from singac.syntax import tree
 
 BATCH = "batch"
 
@@ -49,6 +51,30 @@ class PartitionedNet:
     def of_worker(self, worker: int) -> tuple[SubLayer, ...]:
         """The sub-layers of one worker, sources first."""
         return tuple(s for s in self.sublayers if s.worker == worker)
+
+
+def check(program: tree.Program, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
+    """Every diagnostic of a program, whether of what it says or of how it is to be cut."""
+    found = resolve.check(program, choices, cache)
+    if found:
+        return found
+    try:
+        for model in resolve.resolve(program, choices, cache):
+            partition(model)
+    except Failed as failed:
+        return [d for d in failed.diagnostics if not _asks_for_a_choice(d, choices)]
+    return []
+
+
+def _asks_for_a_choice(diagnostic: Diagnostic, choices: Choices) -> bool:
+    """Whether a run would have to choose: a program may have several clusters, or no train."""
+    asked = {
+        "SG0176": choices.train,
+        "SG0177": choices.partition,
+        "SG0402": choices.cluster,
+        "SG0403": choices.np,
+    }
+    return diagnostic.code in asked and asked[diagnostic.code] is None
 
 
 def partition(model: Model) -> PartitionedNet:
@@ -87,8 +113,8 @@ def _check_batch(model: Model, report: Report) -> None:
         return
     span = model.train.spans.get("batch")
     related: tuple[Place, ...] = ()
-    if model.cluster.span is not None:
-        related = (Place(model.cluster.span, f"and a group has {workers} workers"),)
+    if model.cluster.workers_at is not None:
+        related = (Place(model.cluster.workers_at, f"and a group has {workers} workers"),)
     message = f"a batch of {batch} cannot be cut for {workers} workers"
     help = f"use a batch of at least {workers}, or at most {batch} workers"
     label = f"{batch} examples a step"

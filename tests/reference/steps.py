@@ -1,0 +1,154 @@
+"""The operations of a plan in NumPy, in double: what generated kernels are held against.
+
+    buffers = {"x": x, "fc.weight": w, "fc.bias": b, "label": label}
+    run(operations, buffers)
+    buffers["fc"], buffers["d(fc.weight)"], buffers["metric:loss"]
+
+Arrays are [rows, columns] without pads, params in their canonical shape (a vector [n] or [1, n]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from singac.layers.operations import (
+    Assign,
+    ColumnSum,
+    Hits,
+    Measure,
+    Operation,
+    Pointwise,
+    Product,
+    Role,
+    SoftmaxLoss,
+)
+from singac.plan.order import PullParam, PushParam
+from singac.plan.plan import metric_buffer
+from tests.reference.expressions import Array, evaluate
+
+Buffers = dict[str, Array]
+Draws = Callable[[int, tuple[int, int]], Array]
+
+
+def run(
+    operations: Iterable[Operation | PullParam | PushParam],
+    buffers: Buffers,
+    draws: Draws | None = None,
+    valid: int | None = None,
+) -> None:
+    """Does the operations in order; results and gradients are written to `buffers`.
+
+    Metrics add up in `metric:NAME`, an array of one number that starts at 0. `draws(stream, shape)`
+    gives the random numbers of a stream for a tensor of that shape. Metrics count the first `valid`
+    rows, by default all. A tensor whose shape nothing tells (`y = 1`) must be in `buffers` before.
+    """
+    interpreter = _Interpreter(buffers, draws, valid)
+    for operation in operations:
+        if not isinstance(operation, PullParam | PushParam):
+            interpreter.do(operation)
+
+
+def product(role: Role, left: Array, right: Array) -> Array:
+    """One of the three products of a weight matrix."""
+    match role:
+        case Role.FORWARD:
+            return left @ right
+        case Role.INPUT_GRADIENT:
+            return left @ right.T
+        case Role.WEIGHT_GRADIENT:
+            return left.T @ right
+
+
+def softmax(scores: Array) -> Array:
+    shifted: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+class _Interpreter:
+    def __init__(self, buffers: Buffers, draws: Draws | None, valid: int | None) -> None:
+        self.buffers, self.draws, self.valid = buffers, draws, valid
+
+    def do(self, operation: Operation) -> None:
+        match operation:
+            case Pointwise(like, assigns):
+                known = self.buffers.get(like)
+                self._assign(assigns, None if known is None else known.shape)
+            case Product():
+                self._product(operation)
+            case ColumnSum(out, source, accumulate):
+                total = self.buffers[source].sum(axis=0, keepdims=True)
+                self._write(out, total, accumulate)
+            case Measure(metric, like, value):
+                shape = self.buffers[like].shape
+                values = np.broadcast_to(self._evaluate(value, shape), shape)
+                self._measure(metric, values[: self.valid].sum())
+            case SoftmaxLoss():
+                self._softmax_loss(operation)
+            case Hits(metric, scores, labels, topk):
+                self._measure(metric, self._hits(scores, labels, topk))
+
+    def _evaluate(self, value: object, shape: tuple[int, ...] | None) -> Array:
+        def draw(stream: int) -> Array:
+            assert self.draws is not None, "an operation draws, and no draws are given"
+            assert shape is not None, "a draw needs the shape of a tensor"
+            rows, columns = shape
+            return self.draws(stream, (rows, columns))
+
+        return evaluate(value, self.buffers, draws=draw)  # type: ignore[arg-type]
+
+    def _assign(self, assigns: Sequence[Assign], shape: tuple[int, ...] | None) -> None:
+        for assign in assigns:
+            if shape is None:
+                shape = _shape_of(assign, self.buffers)
+            value = self._evaluate(assign.value, shape)
+            self.buffers[assign.out] = np.array(np.broadcast_to(value, shape))
+
+    def _product(self, operation: Product) -> None:
+        left, right = self.buffers[operation.left], self.buffers[operation.right]
+        result = product(operation.role, left, right)
+        if operation.then is None:
+            self._write(operation.out, result, operation.accumulate)
+            return
+        assert not operation.accumulate, "what accumulates is not finished after the product"
+        before = self.buffers.get(operation.out)
+        self.buffers[operation.out] = result
+        self._assign(operation.then.assigns, result.shape)
+        if operation.out not in [a.out for a in operation.then.assigns]:
+            del self.buffers[operation.out]
+            if before is not None:
+                self.buffers[operation.out] = before
+
+    def _write(self, out: str, value: Array, accumulate: bool) -> None:
+        self.buffers[out] = self.buffers[out] + value if accumulate else value
+
+    def _measure(self, metric: str, amount: float) -> None:
+        name = metric_buffer(metric)
+        self.buffers[name] = self.buffers.get(name, np.zeros(1)) + amount
+
+    def _softmax_loss(self, operation: SoftmaxLoss) -> None:
+        shares = softmax(self.buffers[operation.scores])
+        rows = np.arange(len(shares))
+        labels = self.buffers[operation.labels].reshape(-1).astype(int)
+        losses = -np.log(shares[rows, labels])
+        self._measure(operation.metric, losses[: self.valid].sum())
+        if operation.gradient is not None:
+            shares[rows, labels] -= 1.0
+            self.buffers[operation.gradient] = shares * operation.scale
+
+    def _hits(self, scores: str, labels: str, topk: int) -> float:
+        """A label's place is the number of columns before it in order of score."""
+        values = self.buffers[scores]
+        label = self.buffers[labels].reshape(-1, 1).astype(int)
+        own = np.take_along_axis(values, label, axis=1)
+        earlier = np.arange(values.shape[1]) < label
+        place = ((values > own) | ((values == own) & earlier)).sum(axis=1)
+        return float((place < topk)[: self.valid].sum())
+
+
+def _shape_of(assign: Assign, buffers: Buffers) -> tuple[int, ...]:
+    """The shape of a tensor that is not there yet, from those it is computed of."""
+    shape = np.shape(evaluate(assign.value, buffers, draws=lambda _: np.zeros((1, 1))))
+    assert shape, f"nothing tells the shape of {assign.out}"
+    return shape
