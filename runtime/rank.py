@@ -33,6 +33,7 @@ def main() -> None:
     with job.log(rank).open("w") as log:
         faulthandler.enable(log)
         end = _outcome(job, rank, mark, line)
+        _tell_files(line, ready=False)
         line.send(end)
         if end["event"] != "bye":
             os._exit(1)

@@ -45,7 +45,13 @@ class Running:
     """A run that has been started in a folder of its own."""
 
     def __init__(
-        self, plan: Plan, folder: Path, resume: Path | None = None, json: bool = True, **env: str
+        self,
+        plan: Plan,
+        folder: Path,
+        resume: Path | None = None,
+        json: bool = True,
+        working_folder: Path = ROOT,
+        **env: str,
     ) -> None:
         self.folder, self._started = folder, time.monotonic()
         self._before = _shared_files()
@@ -54,7 +60,7 @@ class Running:
         self.process = subprocess.Popen(
             [sys.executable, drive, _prepare(plan, folder, resume, json)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
-            start_new_session=True,
+            start_new_session=True, cwd=working_folder,
         )  # fmt: skip
 
     def ranks(self) -> list[psutil.Process]:
@@ -65,7 +71,7 @@ class Running:
         stop = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < stop, "what the test waits for never came"
-            time.sleep(0.01)
+            time.sleep(0.03)
 
     def wait_for_step(self, step: int) -> None:
         """Until an event of that step or a later one has been written."""

@@ -1,0 +1,76 @@
+"""A machine or an installation that will not do: one diagnostic, exit code 3."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nets
+import pytest
+from running import run
+
+from runtime import launcher
+from singac.diagnostics import Exit, Failed
+
+OTHER_LAUNCHER = "#!/bin/sh\necho 'mpirun (Open MPI) 5.0.11'\n"
+
+
+def test_a_run_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    finished = run(nets.plan(1, 1), tmp_path)
+    assert finished.code == 3
+    assert finished.stderr.startswith("error[SG0902]: the run folder cannot be written")
+    assert str(tmp_path) in finished.stderr
+    assert finished.seconds < 5
+
+
+def test_the_launcher_of_another_mpi_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "mpiexec"
+    other.write_text(OTHER_LAUNCHER)
+    other.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(launcher.sysconfig, "get_path", lambda name: str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Failed) as failure:
+        launcher.find()
+    assert failure.value.exit is Exit.ENVIRONMENT
+    assert f"{other} belongs to another MPI" in failure.value.diagnostics[0].message
+
+
+def test_processes_that_do_not_see_each_other_end_the_run(tmp_path: Path) -> None:
+    """Another MPI's launcher starts so many worlds of one."""
+    script = tmp_path / "launcher"
+    script.write_text('#!/bin/sh\nshift 2\nn=$2\nshift 2\nunset PMI_RANK PMI_FD PMI_SIZE\n"$@"\n')
+    script.chmod(0o755)
+    finished = run(nets.plan(2, 2), tmp_path / "run", LAUNCHER=str(script))
+    assert finished.code == 3
+    assert "2 processes were started and MPI sees 1" in finished.stderr
+    assert finished.seconds < 5
+
+
+def test_a_folder_named_like_the_runtime_shadows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    finished = run(nets.plan(1, 1), tmp_path / "run", working_folder=tmp_path)
+    assert finished.code == 0
+
+
+def test_the_supervisor_starts_without_numpy() -> None:
+    code = "import sys, runtime.launch, runtime.supervise; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_process_imports_nothing_of_the_compiler() -> None:
+    code = (
+        "import sys, runtime.rank, runtime.assembly\n"
+        "names = 'lark networkx rich singac.syntax.tree singac.codegen.gemm'.split()\n"
+        "found = [name for name in names if name in sys.modules]\n"
+        "sys.exit(', '.join(found) or 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
