@@ -155,18 +155,18 @@ def _sigmoid(a: float) -> float:
     return 0.5 + 0.5 * math.tanh(0.5 * a)
 
 
+# Where both arguments are equal, max has the slope of its second argument and min of its first: at
+# its corner an equation of max(x, 0) and min(x, 0) has the slope it has below.
 def _max_partials(arguments: Arguments, result: Expression) -> Arguments:
     a, b = arguments
-    if b == ZERO:
-        return (call("greater", result, ZERO), sub(ONE, call("greater", result, ZERO)))
-    return (call("greater", a, b), sub(ONE, call("greater", a, b)))
+    first = call("greater", result if b == ZERO else a, b)
+    return (first, sub(ONE, first))
 
 
-def _min_partials(arguments: Arguments, result: Expression) -> Arguments:
+def _min_partials(arguments: Arguments, _: Expression) -> Arguments:
     a, b = arguments
-    if b == ZERO:
-        return (call("greater", ZERO, result), sub(ONE, call("greater", ZERO, result)))
-    return (call("greater", b, a), sub(ONE, call("greater", b, a)))
+    second = call("greater", a, b)
+    return (sub(ONE, second), second)
 
 
 def _pow_partials(arguments: Arguments, result: Expression) -> Arguments:
