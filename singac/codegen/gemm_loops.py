@@ -69,7 +69,10 @@ def c_scratch_bytes(m: int, n: int, k: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """The loop nest of one product of static shape; C leaves in strips `strip` rows high."""
+    """The loop nest of one product of static shape; C leaves in strips `strip` rows high.
+
+    With `c_in_place` it is computed where it belongs and does not leave.
+    """
 
     builder: ir.IRBuilder
     tile: Tile
@@ -83,6 +86,7 @@ class Nest:
     c_scratch: ir.Value
     strip: int
     leave: Leave
+    c_in_place: Panels | None = None
 
     def emit(self) -> None:
         builder, columns = self.builder, padded(self.n)
@@ -90,6 +94,7 @@ class Nest:
         mc = _even_blocks(self.m, MC, self.strip)
         kc = _even_blocks(self.k, KC, LANES)
         c_rows = self.strip if kc >= self.k else padded(min(mc, self.m))
+        c = self.c_in_place or Panels(self.c_scratch, c_rows * VECTOR_BYTES)
         with (
             loop(builder, i64(0), i64(columns), nc) as jc,
             loop(builder, i64(0), i64(self.m), mc) as ic,
@@ -100,7 +105,7 @@ class Nest:
                 clip(builder, i64(columns), jc, nc),
                 clip(builder, i64(self.k), pc, kc),
             )
-            _MacroKernel(self, ic, jc, pc, *sizes, c_rows, kc >= self.k).emit()
+            _MacroKernel(self, ic, jc, pc, *sizes, c, kc >= self.k).emit()
 
 
 def clip(builder: ir.IRBuilder, whole: ir.Value, start: ir.Value, size: int) -> ir.Value:
@@ -120,7 +125,7 @@ def _even_blocks(whole: int, size: int, multiple: int) -> int:
 class _MacroKernel:
     """The loops jr and ir: `rows` x `depth` of A at (ic, pc), `depth` x `columns` of B at (pc, jc).
 
-    Panels of collected C are `c_rows` vectors apart; `one_block` says that pc takes one turn.
+    C is computed in `c`; `one_block` says that pc takes one turn.
     """
 
     nest: Nest
@@ -130,7 +135,7 @@ class _MacroKernel:
     rows: ir.Value
     columns: ir.Value
     depth: ir.Value
-    c_rows: int
+    c: Panels
     one_block: bool
 
     def emit(self) -> None:
@@ -157,16 +162,18 @@ class _MacroKernel:
             height = clip(builder, self.rows, row, nest.strip)
             c = self._c(jr, row)
             self._strip(jr, row, height, b, c, vectors)
-            with builder.if_then(last):
-                self._leave(jr, row, height, c, vectors)
+            if nest.c_in_place is None:
+                with builder.if_then(last):
+                    self._leave(jr, row, height, c, vectors)
 
     def _c(self, jr: ir.Value, row: ir.Value) -> ir.Value:
-        """Where a strip is collected: one place for all, unless it has to wait for more of k."""
+        """Where a strip is computed: one place for all, unless it has to wait for more of k."""
         nest, builder = self.nest, self.nest.builder
-        if self.one_block:
+        if nest.c_in_place is not None:
+            row, jr = builder.add(self.ic, row), builder.add(self.jc, jr)
+        elif self.one_block:
             return nest.c_scratch
-        number = builder.lshr(jr, i64(4))
-        panel = offset(builder, nest.c_scratch, number, self.c_rows * VECTOR_BYTES)
+        panel = offset(builder, self.c.start, builder.lshr(jr, i64(4)), self.c.panel_bytes)
         return offset(builder, panel, row, VECTOR_BYTES)
 
     def _leave(
@@ -175,7 +182,7 @@ class _MacroKernel:
         builder = self.nest.builder
         for v in range(vectors):
             column = builder.add(builder.add(self.jc, jr), i64(v * LANES))
-            panel = offset(builder, c, v * self.c_rows, VECTOR_BYTES)
+            panel = offset(builder, c, v * self.c.panel_bytes)
             self.nest.leave(panel, height, builder.add(self.ic, row), column)
 
     def _strip(
@@ -219,7 +226,7 @@ class _MacroKernel:
         next_b = self._next_b(b, row, depth, tile)
         ahead = builder.select(first, next_a, next_b)
         ahead_panel = builder.select(first, i64(nest.a.panel_bytes), i64(tile.rows * VECTOR_BYTES))
-        b_panel, c_panel = i64(nest.b.panel_bytes), i64(self.c_rows * VECTOR_BYTES)
+        b_panel, c_panel = i64(nest.b.panel_bytes), i64(self.c.panel_bytes)
         arguments = [packed, b, b_panel, c, c_panel, self.depth, self.pc, ahead, ahead_panel]
         builder.call(tile_kernel(builder.module, tile), arguments)
 
