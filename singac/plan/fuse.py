@@ -59,10 +59,12 @@ def _touch(some: Sequence[str], others: Sequence[str]) -> bool:
 
 def _can_carry(carrier: Operation, item: Pointwise, columns: Columns) -> bool:
     match carrier:
-        case Product(role, out, accumulate=accumulate):
+        case Product(role, out, left, right, accumulate):
             if role is Role.WEIGHT_GRADIENT or accumulate:
                 return False
-            return columns[out] == columns[item.like]
+            # Other columns of a row are computed after these: its operands must stay as they are.
+            overwritten = _touch((left, right), writes(item))
+            return columns[out] == columns[item.like] and not overwritten
         case Pointwise(like):
             return columns[like] == columns[item.like]
     return False

@@ -68,10 +68,10 @@ def _columns(graph: NetGraph) -> dict[str, int]:
 
 
 def metrics_of(graph: NetGraph) -> tuple[str, ...]:
-    """Names of all metrics of a net, the loss first."""
+    """Names of all metrics of a net: the loss, plain names, then those with a layer's name."""
     named = _metric_names(graph)
     found = dict.fromkeys(name for names in named.values() for name in names.values())
-    return tuple(sorted(found, key=lambda name: name != LOSS))
+    return tuple(sorted(found, key=lambda name: (name != LOSS, "." in name)))
 
 
 def _metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
@@ -97,7 +97,7 @@ def uses_of(graph: NetGraph, batch: int, layer: Layer) -> Use:
     params = {
         u.role: Operand(u.name, graph.params[u.name].shape, u.transposed) for u in layer.params
     }
-    stream = zlib.crc32(layer.name.encode())
+    stream = zlib.crc32(layer.name.encode()) >> 1
     metrics = _metric_names(graph)[layer.name]
     return Use(layer.name, layer.shape, layer.settings, sources, params, stream, batch, metrics)
 
