@@ -31,10 +31,14 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One text and the name it is shown under."""
+    """One text and the name it is shown under.
+
+    `shown`, of the same length, is what excerpts are taken from where it is not what is parsed.
+    """
 
     path: str
     text: str
+    shown: str | None = None
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both counted from 1."""
@@ -43,7 +47,7 @@ class Source:
 
     def line(self, number: int) -> str:
         """Text of a line counted from 1, without its end."""
-        return self.text.split("\n", number)[number - 1].rstrip("\r")
+        return (self.shown or self.text).split("\n", number)[number - 1].rstrip("\r")
 
 
 @dataclass(frozen=True, slots=True)

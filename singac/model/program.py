@@ -47,8 +47,9 @@ class Change:
 
     @property
     def source(self) -> Source:
-        """The change as the text of a `let`; names with dots have as many letters without."""
-        return Source(f"--{self.option}", f"let {self.name.replace('.', '_')} = {self.value}")
+        """The change parsed as a `let`, a name with dots as one without, and shown as written."""
+        parsed = f"let {self.name.replace('.', '_')} = {self.value}"
+        return Source(f"--{self.option}", parsed, f"    {self.name} = {self.value}")
 
     @property
     def span(self) -> Span:
@@ -220,7 +221,7 @@ def _set(blocks: Blocks, change: Change, node: tree.Value, report: Report) -> No
     if not setting or not (trains or clusters or data):
         _no_block(block if setting else "", blocks, change, report)
         return
-    named = _named(setting, node)
+    named = _named(setting, node, change.span)
     blocks.trains = [_with_setting(t, named) if t in trains else t for t in blocks.trains]
     for cluster in clusters:
         blocks.clusters[cluster.name.text] = replace(
@@ -265,6 +266,6 @@ def _replaced(members: tuple[Member, ...], named: tree.Named) -> tuple[Member | 
     return (*members, named)
 
 
-def _named(setting: str, node: tree.Value) -> tree.Named:
-    names = tuple(tree.Name(n, node.span) for n in setting.split("."))
-    return tree.Named(tree.Path(names, node.span), node, node.span)
+def _named(setting: str, node: tree.Value, span: Span) -> tree.Named:
+    names = tuple(tree.Name(n, span) for n in setting.split("."))
+    return tree.Named(tree.Path(names, span), node, node.span)
