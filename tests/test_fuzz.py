@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz import check_text, mutant, run, seeds
 
 COUNT = 10_000
-PARTS = 4  # so that they share the processors of a test run
+PARTS = 8  # so that they share the processors of a test run
 
 
 @pytest.mark.parametrize("part", range(PARTS))
