@@ -30,7 +30,8 @@ from singac.codegen.host import Tile
 from singac.codegen.ir import FLOAT_BYTES, LANES, VECTOR_BYTES, i64, loop, offset
 
 # Block sizes, for 32 KB of L1 and 512 KB of L2 or more. They are the same on every machine:
-# KC fixes the order of summation, MC and NC the size of the scratch.
+# KC fixes the order of summation, MC and NC the size of the scratch. A panel of B and two tiles of
+# A fill L1 at KC = 288; with KC = 512 they do not stay there, and 5 % to 20 % of the speed is lost.
 KC = 288
 MC = 288
 NC = 1024
@@ -89,6 +90,8 @@ class Nest:
     c_in_place: Panels | None = None
 
     def emit(self) -> None:
+        assert self.strip <= MAX_STRIP, f"scratch is made for strips of {MAX_STRIP} rows"
+        assert self.tile.vectors <= MAX_VECTORS, f"scratch is made for {MAX_VECTORS} panels"
         builder, columns = self.builder, padded(self.n)
         nc = _even_blocks(columns, NC, self.tile.vectors * LANES)
         mc = _even_blocks(self.m, MC, self.strip)

@@ -151,6 +151,19 @@ def test_results_are_the_same_bits_every_time(role):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_tile_does_not_show_in_the_result(role):
+    """Machines with tiles of their own agree to the bit: each sum runs over k in order."""
+    product = Product(role, 50, 333, 70)
+    tiles = {"a": Tile(6, 1), "b": Tile(14, 2), "c": Tile(5, 1)}
+    functions = compiled({n: (4, product_kernel(product, tile)) for n, tile in tiles.items()})
+    operands = Operands.random(product.rows, product.inputs, product.outputs)
+    columns = operands.exact(role).shape[1]
+    first, *others = (run(f, product, operands)[:, :columns] for f in functions.values())
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
 @pytest.mark.parametrize("role", ["forward", "input_gradient"])
 def test_epilogue_sees_every_vector_once(role):
     """It gets results, row and first column, and values of the function around it."""
