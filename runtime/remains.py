@@ -69,6 +69,7 @@ class Belongings:
         self._handles: dict[int, int] = {}
         self.ranks: dict[int, int] = {}
         self.files: list[str] = []
+        self._fresh: list[tuple[int, int]] = []
         self._open(root)
 
     @property
@@ -77,16 +78,22 @@ class Belongings:
         return self._handles[self._root]
 
     def add(self, pid: int, rank: int) -> None:
-        self.ranks[pid] = rank
         self._open(pid)
+        if pid not in self.ranks and pid in self._handles:
+            self.ranks[pid] = rank
+            self._fresh.append((self._handles[pid], rank))
+
+    def fresh(self) -> list[tuple[int, int]]:
+        """Descriptors that become readable when a process ends, and its rank; each once."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     def look(self) -> None:
         """Take in what has started and what it maps; for the time before processes tell."""
         for pid in descendants(self._root):
-            if pid not in self._handles:
-                self._open(pid)
+            self._open(pid)
             if pid not in self.ranks and (rank := rank_of(pid)) is not None:
-                self.ranks[pid] = rank
+                self.add(pid, rank)
         for pid in self.ranks:
             self.files += [name for name in mapped_files(pid) if name not in self.files]
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from types import FrameType
@@ -144,6 +145,8 @@ class Supervisor:
         starting = len(self._ready) < self._job.processes
         if starting:
             self._own.look()
+        for handle, rank in self._own.fresh():
+            self._selector.register(handle, EVENT_READ, partial(self._exited, handle, rank))
         for key, _ in self._selector.select(STARTING_TICK_SECONDS if starting else TICK_SECONDS):
             end: Verdict | None = key.data()
             if end is not None:
@@ -172,13 +175,23 @@ class Supervisor:
             end = self._handle(peer.rank, message)
             if end is not None:
                 return end
-        if peer.open:
-            return None
-        self._selector.unregister(peer.socket)
-        peer.socket.close()
-        if peer.rank is None or peer.rank in self._finished:
-            return None
-        return self._lost(peer.rank)
+        if not peer.open:
+            self._selector.unregister(peer.socket)
+            peer.socket.close()
+        return None
+
+    def _exited(self, handle: int, rank: int) -> Verdict | None:
+        """A process has ended.
+
+        Descriptors become readable in the order in which processes end. Streams need not: one of a
+        process that ended later may have had something to read before.
+        """
+        self._selector.unregister(handle)
+        peer = self._peers.get(rank)
+        end = self._hear(peer) if peer is not None and peer.open else None
+        if end is not None or rank in self._finished:
+            return end
+        return self._lost(rank)
 
     def _admit(self, peer: Peer, hello: Message) -> None:
         rank, pid = hello.get("rank"), hello.get("pid")
@@ -221,8 +234,7 @@ class Supervisor:
     def _lost(self, rank: int) -> Verdict:
         """A process has gone without a word; the launcher knows why.
 
-        Streams end in the order in which processes do, and ends are heard in that order. The
-        launcher ends all the others, and may name one of those as the first.
+        It ends all the others at once, and may name one of those as the first.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(BANNER_SECONDS)
