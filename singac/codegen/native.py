@@ -3,6 +3,7 @@
 A rank imports this file and none of the generators: they run only when an object is missing.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -110,7 +111,10 @@ def _cache_folder() -> Path:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "singac"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "singac"
+    except RuntimeError:
+        return Path(os.devnull)  # no home, no cache: nothing is ever found or kept there
 
 
 def _read_object(path: Path) -> bytes | None:
@@ -125,14 +129,16 @@ def _read_object(path: Path) -> bytes | None:
 
 def _write_object(path: Path, code: bytes) -> None:
     """Put the code in the cache, whole or not at all; no harm if the folder takes no files."""
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(temporary, path)
-    except OSError:
-        return
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
 
 
 @functools.cache

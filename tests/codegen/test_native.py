@@ -90,6 +90,25 @@ def test_folder_that_cannot_be_made_is_no_cache(tmp_path, monkeypatch):
     assert build.calls == 2
 
 
+def test_user_without_a_home_has_no_cache(monkeypatch):
+    def homeless() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    for variable in (native.CACHE_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert doubles(native.load("key", NAMES, twice_ir))
+
+
+def test_full_disk_leaves_nothing_behind(cache, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(native.os, "replace", full)
+    assert doubles(native.load("key", NAMES, twice_ir))
+    assert not list(cache.iterdir())
+
+
 def test_cache_lies_where_the_desktop_says(tmp_path, monkeypatch):
     monkeypatch.delenv(native.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
