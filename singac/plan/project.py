@@ -53,7 +53,7 @@ from singac.plan.plan import (
 )
 
 FLOAT_BYTES = 4
-SCRATCH = "scratch"
+SCRATCH = "scratch:"  # no layer can be called so
 Scratch = Callable[[str, int, int, int], int]  # role, rows, inputs, outputs -> bytes
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Slice, Step
+from singac.plan.plan import (
+    Buffer,
+    Feed,
+    Plan,
+    Process,
+    Pull,
+    Push,
+    Run,
+    Serve,
+    Slice,
+    Space,
+    Step,
+)
 
 FLOAT_BYTES = 4
 
@@ -18,14 +30,19 @@ def show(plan: Plan) -> str:
 def show_process(plan: Plan, rank: int) -> str:
     """One process: its costs, its program step by step, its buffers."""
     process = plan.processes[rank]
-    parts = [_header(plan), _process_line(plan, process), _program(plan, process)]
+    parts = [_header(plan), _process_lines(process), _program(plan, process)]
     buffers = [
-        (b.name, b.space, f"{b.rows} x {b.columns}", b.offset, f"{b.first} to {b.last}")
-        for b in process.train.buffers
-        if b.space == "arena"
+        (b.name, f"{b.rows} x {b.columns}", _bytes(b), b.offset, f"{b.first} to {b.last}")
+        for b in sorted(process.train.buffers, key=lambda b: b.offset)
+        if b.space is Space.ARENA
     ]
-    parts.append(table(("buffer", "space", "shape", "offset", "kept"), buffers))
+    text = table(("buffer", "shape", "bytes", "offset", "kept"), buffers)
+    parts.append(f"{text}\n(offsets in bytes; kept between two operations of the step, by number)")
     return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _bytes(buffer: Buffer) -> str:
+    return size(buffer.floats * FLOAT_BYTES)
 
 
 def _header(plan: Plan) -> str:
@@ -90,13 +107,15 @@ def _cells(plan: Plan, process: Process) -> tuple[object, ...]:
     )
 
 
-def _process_line(plan: Plan, process: Process) -> str:
+def _process_lines(process: Process) -> str:
     memory = process.memory
-    return (
-        f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
-        f"gradients {size(memory.gradients)}, states {size(memory.states)}; "
-        f"{process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent and "
-        f"{size(process.bytes_received)} received a step"
+    return "\n".join(
+        (
+            f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
+            f"gradients {size(memory.gradients)}, states {size(memory.states)}",
+            f"a step: {process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent, "
+            f"{size(process.bytes_received)} received",
+        )
     )
 
 

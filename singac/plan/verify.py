@@ -7,6 +7,7 @@ name of its own. A run of a verified plan cannot wait for ever on a process that
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from singac.layers.operations import Operation, reads, writes
@@ -23,6 +24,7 @@ from singac.plan.plan import (
     Serve,
     Space,
     Step,
+    Stretch,
 )
 
 FLOAT_BYTES = 4
@@ -42,6 +44,14 @@ class BufferOutside(BrokenPlan):
 
 class UnwrittenBuffer(BrokenPlan):
     """An operation reads what nothing has written before."""
+
+
+class StrayBuffer(BrokenPlan):
+    """A stretch takes a buffer for something else than its program, or than the param space."""
+
+
+class CutInsideVector(BrokenPlan):
+    """A slice starts or ends inside a vector."""
 
 
 class UnownedParam(BrokenPlan):
@@ -72,6 +82,10 @@ class MissingServe(BrokenPlan):
     """A pushed gradient is served by nobody, or by a server that does not own the slice."""
 
 
+class DuplicateServe(BrokenPlan):
+    """A slice is served twice in a step."""
+
+
 class Deadlock(BrokenPlan):
     """Processes wait for each other in a circle."""
 
@@ -83,6 +97,7 @@ def verify(plan: Plan) -> None:
         for program in (process.train, process.test):
             if program is not None and process.worker is not None:
                 _buffers_apart(process, program)
+                _buffers_agree(plan, process, program)
                 _operations_in_order(plan, process, program)
     _exchanges_match(plan)
     _no_deadlock(plan)
@@ -93,14 +108,18 @@ def _slices_cover_params(plan: Plan) -> None:
         at = param.start
         own = sorted((s.start, s.stop) for s in plan.slices if s.param == index)
         for start, stop in own:
+            if start % LANES or stop % LANES:
+                raise CutInsideVector(f"{param.name} is cut at float {start} or {stop}")
             if start < at:
                 raise TwoOwners(f"floats {start} to {at} of {param.name} have two owners")
             if start > at:
                 raise UnownedParam(f"floats {at} to {start} of {param.name} have no owner")
-            assert start % LANES == 0, "slices are cut at whole vectors"
             at = stop
-        if at != param.start + param.floats:
-            raise UnownedParam(f"the end of {param.name} has no owner")
+        end = param.start + param.floats
+        if at < end:
+            raise UnownedParam(f"floats {at} to {end} of {param.name} have no owner")
+        if at > end:
+            raise TwoOwners(f"a slice of {param.name} goes on after its end, {end}")
 
 
 def _buffers_apart(process: Process, program: Program) -> None:
@@ -110,10 +129,45 @@ def _buffers_apart(process: Process, program: Program) -> None:
             raise BufferOutside(f"{buffer.name} of process {process.rank} ends past its arena")
     for a, b in combinations(arena, 2):
         together = a.first <= b.last and b.first <= a.last
-        if together and a.offset < _end(b) and b.offset < _end(a):
+        if together and _touch((a.offset, _end(a)), (b.offset, _end(b))):
             raise OverlappingBuffers(
                 f"{a.name} and {b.name} of process {process.rank} share memory"
             )
+
+
+def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two stretches of memory share a byte."""
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
+    """What a stretch was compiled for is what the process has."""
+    own = {b.name: replace(b, first=0, last=0) for b in program.buffers}
+    starts = {p.name: p.start * FLOAT_BYTES for p in plan.params}
+    starts |= {gradient_of(name): start for name, start in starts.items()}
+    for buffer in own.values():
+        if starts.get(buffer.name, buffer.offset) != buffer.offset:
+            raise StrayBuffer(f"{buffer.name} does not lie where its param lies")
+    for stretch in _stretches(plan, program):
+        if stretch.rows != process.rows:
+            raise StrayBuffer(f"`{stretch.name}` is not for the rows of process {process.rank}")
+        for buffer in stretch.buffers:
+            if own.get(buffer.name) != buffer:
+                raise StrayBuffer(f"`{stretch.name}` has another place for {buffer.name}")
+        _scratch_apart(process, stretch, program)
+
+
+def _scratch_apart(process: Process, stretch: Stretch, program: Program) -> None:
+    scratch = (stretch.scratch, stretch.scratch + stretch.scratch_bytes)
+    if scratch[1] > process.memory.arena:
+        raise BufferOutside(f"the scratch of `{stretch.name}` ends past the arena")
+    for buffer in program.buffers:
+        if buffer.space is Space.ARENA and _touch(scratch, (buffer.offset, _end(buffer))):
+            raise OverlappingBuffers(f"{buffer.name} lies in the scratch of `{stretch.name}`")
+
+
+def _stretches(plan: Plan, program: Program) -> list[Stretch]:
+    return [plan.stretches[s.stretch] for s in program.steps if isinstance(s, Run)]
 
 
 def _end(buffer: Buffer) -> int:
@@ -134,21 +188,17 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
             case Pull(param):
                 pulled.add(plan.params[param].name)
             case Push(param):
-                pushed.add(plan.params[param].name)
+                name = plan.params[param].name
+                _check_read(gradient_of(name), written, process)
+                pushed.add(name)
             case Run(stretch):
-                _check_scratch(plan, process, stretch)
                 for operation in plan.stretches[stretch].operations:
                     _check_params(operation, names, pulled, pushed)
-                    _check_read(operation, written | names, process)
+                    for name in reads(operation):
+                        _check_read(name, written | names, process)
                     written.update(writes(operation))
             case _:
                 pass
-
-
-def _check_scratch(plan: Plan, process: Process, index: int) -> None:
-    stretch = plan.stretches[index]
-    if stretch.scratch + stretch.scratch_bytes > process.memory.arena:
-        raise BufferOutside(f"the scratch of `{stretch.name}` ends past the arena")
 
 
 def _check_params(
@@ -164,30 +214,39 @@ def _check_params(
             raise EarlyPush(f"the gradient of {name} is written after its push")
 
 
-def _check_read(operation: Operation, known: set[str], process: Process) -> None:
-    for name in reads(operation):
-        if name not in known:
-            raise UnwrittenBuffer(f"process {process.rank} reads {name} before it is written")
+def _check_read(name: str, known: set[str], process: Process) -> None:
+    if name not in known:
+        raise UnwrittenBuffer(f"process {process.rank} reads {name} before it is written")
 
 
 def _exchanges_match(plan: Plan) -> None:
     """Every served slice has a push from every worker, every push is served by its owners."""
-    served = {s.slice: p for p in plan.processes for s in p.train.steps if isinstance(s, Serve)}
+    served = _served(plan)
     for process in plan.processes:
         pushes = [s.param for s in process.train.steps if isinstance(s, Push)]
         if len(pushes) != len(dict.fromkeys(pushes)):
             raise DuplicatePush(f"process {process.rank} pushes a param twice")
         for index, piece in enumerate(plan.slices):
+            name = plan.params[piece.param].name
             if process.worker is not None and index in served and piece.param not in pushes:
-                name = plan.params[piece.param].name
                 raise MissingPush(f"process {process.rank} never pushes {name}")
             if piece.param in pushes and index not in served:
+                raise MissingServe(f"slice {index} of {name} is not served")
+
+
+def _served(plan: Plan) -> tuple[int, ...]:
+    """The slices that are served, each by the one process of its server."""
+    found: list[int] = []
+    for process in plan.processes:
+        for index in (s.slice for s in process.train.steps if isinstance(s, Serve)):
+            if process.server != plan.slices[index].server:
                 raise MissingServe(
-                    f"slice {index} of {plan.params[piece.param].name} is not served"
+                    f"slice {index} is served by process {process.rank}, not its own"
                 )
-    for index, process in served.items():
-        if process.server != plan.slices[index].server:
-            raise MissingServe(f"slice {index} is served by process {process.rank}, not its owner")
+            if index in found:
+                raise DuplicateServe(f"slice {index} is served twice")
+            found.append(index)
+    return tuple(found)
 
 
 def _no_deadlock(plan: Plan) -> None:
@@ -208,7 +267,6 @@ class _Runner:
     def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
         self.plan = plan
         self.steps = [s for _ in range(2) for s in steps if isinstance(s, Pull | Push | Serve)]
-        self.served = {s.slice for s in steps if isinstance(s, Serve)}
         self.turn = len(self.steps) // 2
         self.at = 0
 

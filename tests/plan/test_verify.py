@@ -1,0 +1,224 @@
+"""Every way a plan can be broken is found, by its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from singac.model.resolve import Choices
+from singac.plan import verify as v
+from singac.plan.plan import Buffer, Plan, Program, Pull, Push, Run, Serve, Slice, Space, Step
+from tests.plan.orders import NETS
+from tests.programs import plan, small
+
+Broken = tuple[type[v.BrokenPlan], Callable[[Plan], Plan]]
+
+
+def good(np: int = 3, name: str = "perceptron") -> Plan:
+    return plan(small(NETS[name]), Choices(np=np), scratch=256)
+
+
+def with_steps(made: Plan, rank: int, change: Callable[[list[Step]], list[Step]]) -> Plan:
+    """The plan with the training steps of one process changed."""
+    process = made.processes[rank]
+    train = replace(process.train, steps=tuple(change(list(process.train.steps))))
+    return with_train(made, rank, train)
+
+
+def with_train(made: Plan, rank: int, train: Program) -> Plan:
+    processes = list(made.processes)
+    processes[rank] = replace(processes[rank], train=train)
+    return replace(made, processes=tuple(processes))
+
+
+def without(kind: type, which: int = 0) -> Callable[[list[Step]], list[Step]]:
+    def change(steps: list[Step]) -> list[Step]:
+        chosen = [s for s in steps if isinstance(s, kind)][which]
+        return [s for s in steps if s is not chosen]
+
+    return change
+
+
+def twice(kind: type) -> Callable[[list[Step]], list[Step]]:
+    def change(steps: list[Step]) -> list[Step]:
+        chosen = next(s for s in steps if isinstance(s, kind))
+        at = steps.index(chosen)
+        return [*steps[:at], chosen, *steps[at:]]
+
+    return change
+
+
+def moved(made: Plan, name: str, offset: int) -> Plan:
+    """A buffer of process 0 moved, in its program and in the stretches it runs."""
+
+    def change(buffers: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
+        return tuple(replace(b, offset=offset) if b.name == name else b for b in buffers)
+
+    train = made.processes[0].train
+    runs = [s.stretch for s in train.steps if isinstance(s, Run)]
+    stretches = tuple(
+        replace(s, buffers=change(s.buffers)) if k in runs else s
+        for k, s in enumerate(made.stretches)
+    )
+    made = with_train(made, 0, replace(train, buffers=change(train.buffers)))
+    return replace(made, stretches=stretches)
+
+
+def first_slice(made: Plan, **change: int) -> Plan:
+    return replace(made, slices=(replace(made.slices[0], **change), *made.slices[1:]))
+
+
+def longer(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """The last slice one vector longer than its param."""
+    return (*slices[:-1], replace(slices[-1], stop=slices[-1].stop + 16))
+
+
+def stretch_changed(made: Plan, **change: object) -> Plan:
+    first = replace(made.stretches[0], **change)  # type: ignore[arg-type]
+    return replace(made, stretches=(first, *made.stretches[1:]))
+
+
+def overlapping(made: Plan) -> Plan:
+    fields = [i.buffer for i in made.processes[0].train.inputs]
+    return moved(made, fields[0].name, fields[1].offset)
+
+
+def scratch_over_a_buffer(made: Plan) -> Plan:
+    arena = [b for b in made.processes[0].train.buffers if b.space is Space.ARENA]
+    return stretch_changed(made, scratch=arena[0].offset)
+
+
+def outside(made: Plan) -> Plan:
+    return moved(made, "features", made.processes[0].memory.arena)
+
+
+def scratch_outside(made: Plan) -> Plan:
+    return stretch_changed(made, scratch=made.processes[0].memory.arena)
+
+
+def stray(made: Plan) -> Plan:
+    first = made.stretches[0]
+    changed = (replace(first.buffers[0], offset=first.buffers[0].offset + 64), *first.buffers[1:])
+    return stretch_changed(made, buffers=changed)
+
+
+def other_rows(made: Plan) -> Plan:
+    return stretch_changed(made, rows=made.stretches[0].rows + 1)
+
+
+def param_elsewhere(made: Plan) -> Plan:
+    return moved(made, "b.weight", 0)
+
+
+def early_read(made: Plan) -> Plan:
+    """The last stretch of forward first: it reads what earlier ones have yet to write."""
+
+    def change(steps: list[Step]) -> list[Step]:
+        runs = [k for k, s in enumerate(steps) if isinstance(s, Run)]
+        steps[runs[0]], steps[runs[1]] = steps[runs[1]], steps[runs[0]]
+        pulls = [s for s in steps if isinstance(s, Pull)]
+        return [steps[0], *pulls, *(s for s in steps[1:] if not isinstance(s, Pull))]
+
+    return with_steps(made, 0, change)
+
+
+def late_pull(made: Plan) -> Plan:
+    return with_steps(made, 1, without(Pull))
+
+
+def early_push(made: Plan) -> Plan:
+    """The push of the last layer's weight before the stretch that writes its gradient again."""
+
+    def change(steps: list[Step]) -> list[Step]:
+        runs = [k for k, s in enumerate(steps) if isinstance(s, Run)]
+        push = next(s for s in steps if isinstance(s, Push))
+        return [*steps[: runs[-1]], push, steps[runs[-2]], *steps[runs[-1] :]]
+
+    return with_steps(made, 0, change)
+
+
+def circle(made: Plan) -> Plan:
+    """A server that serves before its own worker has pushed."""
+
+    def change(steps: list[Step]) -> list[Step]:
+        serve = next(s for s in steps if isinstance(s, Serve))
+        rest = [s for s in steps if s is not serve]
+        return [rest[0], serve, *rest[1:]]
+
+    return with_steps(made, 0, change)
+
+
+def served_by_another(made: Plan) -> Plan:
+    serve = next(s for s in made.processes[0].train.steps if isinstance(s, Serve))
+    made = with_steps(made, 0, without(Serve))
+    return with_steps(made, 1, lambda steps: [*steps, serve])
+
+
+def unwritten_gradient(made: Plan) -> Plan:
+    """A push before anything was computed."""
+
+    def change(steps: list[Step]) -> list[Step]:
+        push = next(s for s in steps if isinstance(s, Push))
+        return [steps[0], push, *(s for s in steps[1:] if s is not push)]
+
+    return with_steps(made, 0, change)
+
+
+# fmt: off
+BROKEN: tuple[Broken, ...] = (
+    (v.OverlappingBuffers, overlapping),
+    (v.OverlappingBuffers, scratch_over_a_buffer),
+    (v.BufferOutside,      outside),
+    (v.BufferOutside,      scratch_outside),
+    (v.StrayBuffer,        stray),
+    (v.StrayBuffer,        other_rows),
+    (v.StrayBuffer,        param_elsewhere),
+    (v.CutInsideVector,    lambda p: first_slice(p, stop=p.slices[0].stop - 8)),
+    (v.UnownedParam,       lambda p: replace(p, slices=p.slices[1:])),
+    (v.UnownedParam,       lambda p: replace(p, slices=p.slices[:-1])),
+    (v.TwoOwners,          lambda p: replace(p, slices=(p.slices[0], *p.slices))),
+    (v.TwoOwners,          lambda p: replace(p, slices=longer(p.slices))),
+    (v.UnwrittenBuffer,    early_read),
+    (v.UnwrittenBuffer,    unwritten_gradient),
+    (v.MissingPull,        late_pull),
+    (v.EarlyPush,          early_push),
+    (v.MissingPush,        lambda p: with_steps(p, 1, without(Push))),
+    (v.DuplicatePush,      lambda p: with_steps(p, 1, twice(Push))),
+    (v.MissingServe,       lambda p: with_steps(p, 0, without(Serve))),
+    (v.MissingServe,       served_by_another),
+    (v.DuplicateServe,     lambda p: with_steps(p, 0, twice(Serve))),
+    (v.Deadlock,           circle),
+)
+# fmt: on
+
+
+@pytest.mark.parametrize(("kind", "breaks"), BROKEN)
+def test_a_broken_plan_is_refused(kind: type[v.BrokenPlan], breaks: Callable[[Plan], Plan]) -> None:
+    broken = breaks(good())
+    with pytest.raises(v.BrokenPlan) as found:
+        v.verify(broken)
+    assert type(found.value) is kind
+    assert str(found.value)
+
+
+def test_every_kind_is_made_by_some_test() -> None:
+    kinds = [c for c in vars(v).values() if isinstance(c, type) and issubclass(c, v.BrokenPlan)]
+    assert set(kinds) - {v.BrokenPlan} == {kind for kind, _ in BROKEN}
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 6])
+@pytest.mark.parametrize("name", NETS)
+def test_good_plans_are_good(name: str, processes: int) -> None:
+    v.verify(good(processes, name))
+
+
+def test_two_servers_apart() -> None:
+    cluster = "cluster c { 1 worker group of 3\n 1 server group of 2\n servers = separate }\n"
+    made = plan(small(NETS["branches"], extra=cluster))
+    assert [(p.worker, p.server) for p in made.processes] == [
+        (0, None), (1, None), (2, None), (None, 0), (None, 1),
+    ]  # fmt: skip
+    assert made.topology.framework == "Sandblaster"
+    assert all(p.test is None and not p.train.buffers for p in made.processes[3:])
