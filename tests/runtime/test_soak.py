@@ -15,7 +15,7 @@ GROWTH = 1 << 20
 
 
 def test_ten_thousand_steps_grow_nothing(tmp_path: Path) -> None:
-    plan = nets.plan(2, 2, steps=3 * STEPS, display=Every(500), test=Every(500))
+    plan = nets.plan(2, 2, steps=STEPS + STEPS * 6 // 10, display=Every(500), test=Every(500))
     running = Running(plan, tmp_path)
     running.wait_for_step(STEPS // 2)
     processes = running.ranks()
