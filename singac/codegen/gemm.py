@@ -124,7 +124,9 @@ def emit(
 ) -> None:
     """Emit a product: forward (X, W, Y), input_gradient (dY, W, dX), weight_gradient (X, dY, dW).
 
-    All pointers are 64-byte aligned. Only the default epilogue and `accumulate` touch `out`.
+    All pointers are 64-byte aligned. What an epilogue writes may not overlap an operand: operands
+    are read until the last result has left. `out` is not touched where there is an epilogue and
+    nothing to accumulate.
     """
     places = _scratch(product)
     m, n, k = product.mnk
