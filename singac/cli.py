@@ -235,7 +235,7 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         message = f"the file cannot be written: {error.strerror}"
         raise Failed(
-            [Diagnostic("SG0008", message, file=str(path), exit=Exit.ENVIRONMENT)]
+            [Diagnostic("SG0904", message, file=str(path), exit=Exit.ENVIRONMENT)]
         ) from None
 
 
@@ -339,7 +339,7 @@ def explain(arguments: Arguments) -> int:
     if code not in CODES:
         help = did_you_mean(code, CODES)
         message = f"there is no code {arguments.code}"
-        raise Failed([Diagnostic("SG0900", message, help=help, exit=Exit.USAGE)])
+        raise Failed([Diagnostic("SG0905", message, help=help, exit=Exit.USAGE)])
     print(f"{code}: {CODES[code]}")
     return 0
 

@@ -9,6 +9,7 @@ from singac.codegen import gemm
 from singac.diagnostics import Diagnostic, Source
 from singac.model import resolve
 from singac.model.resolve import Choices, Model
+from singac.partition import partition as cut
 from singac.partition.partition import PartitionedNet, partition
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
@@ -51,7 +52,7 @@ def _compile(model: Model) -> Compiled:
 
 def check(source: Source, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
     """Every diagnostic of a text, syntax errors raised as `Failed`."""
-    return resolve.check(parse(source), choices, cache)
+    return cut.check(parse(source), choices, cache)
 
 
 def _digest(model: Model, net: PartitionedNet) -> str:

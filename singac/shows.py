@@ -36,7 +36,7 @@ def _check_rank(plan: Plan, process: int) -> None:
     if not 0 <= process < len(plan.processes):
         message = f"there is no process {process}"
         help = f"the plan has processes 0 to {len(plan.processes) - 1}"
-        raise Failed([Diagnostic("SG0901", message, help=help, exit=Exit.USAGE)])
+        raise Failed([Diagnostic("SG0906", message, help=help, exit=Exit.USAGE)])
 
 
 def graph(net: NetGraph) -> str:

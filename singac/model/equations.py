@@ -75,7 +75,7 @@ class Updater:
 
 def settings_of(formals: tuple[Formal, ...], positional: bool) -> tuple[Setting, ...]:
     """Formals as the settings a layer or updater declares."""
-    doc = "a number of the equations"
+    doc = "stands in the equations"
     return tuple(Setting(f.name, doc, default=f.default, positional=positional) for f in formals)
 
 

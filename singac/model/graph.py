@@ -60,6 +60,7 @@ class NetGraph:
         self._layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
         self._graph = arrows({layer.name: layer.sources for layer in layers})
         self._order = in_order(self._graph)
+        self._position = {name: i for i, name in enumerate(self._order)}
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers, sources before consumers."""
@@ -75,8 +76,7 @@ class NetGraph:
     def consumers(self, name: str) -> tuple[tuple[Layer, int], ...]:
         """The layers a layer feeds, each with the slot it is fed in."""
         edges = self._graph.out_edges(name, data="slot")
-        position = {n: i for i, n in enumerate(self._order)}
-        found = sorted((position[target], slot) for _, target, slot in edges)
+        found = sorted((self._position[target], slot) for _, target, slot in edges)
         return tuple((self._layers[self._order[i]], slot) for i, slot in found)
 
     def between(self, first: str, last: str) -> tuple[str, ...]:

@@ -240,6 +240,7 @@ def _no_block(block: str, blocks: Blocks, change: Change, report: Report) -> Non
     kinds = [kind for kind, shelf in shelves if shelf]
     nets = [t.net.text for t in blocks.trains]
     known = [*kinds, *nets, *blocks.clusters, *blocks.data]
+    help: str | None
     if block in EXAMPLES:
         message, help = f"the program has no {block} block", EXAMPLES[block]
     else:

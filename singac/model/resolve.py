@@ -146,28 +146,43 @@ def _resolve_all(
     return resolved
 
 
-def _definitions(
-    blocks: Blocks, report: Report
-) -> tuple[dict[str, PointwiseLayer], dict[str, Updater]]:
-    """The prelude's layers and updaters, then the program's own, which may replace them."""
-    built_in = gather(parse(prelude()), (), report)
+Definitions = tuple[dict[str, PointwiseLayer], dict[str, Updater]]
+
+
+def built_in(report: Report) -> Definitions:
+    """The pointwise layers and the updaters of the prelude."""
     layers: dict[str, PointwiseLayer] = {}
     updaters: dict[str, Updater] = {}
-    for shelf in (built_in, blocks):
-        for name, layer in shelf.layers.items():
-            if name in KINDS:
-                message = f"`{name}` is a built-in layer that is no equation"
-                report.error("SG0129", message, layer.name.span, help="choose another name")
-            found = equations.layer(layer, shelf.scope, report)
-            layers[name] = found or equations.broken_layer(layer)
-        for name, updater in shelf.updaters.items():
-            made = equations.updater(updater, shelf.scope, report)
-            updaters[name] = made or equations.broken_updater(updater)
+    _define(gather(parse(prelude()), (), report), layers, updaters, report)
+    return layers, updaters
+
+
+def _definitions(blocks: Blocks, report: Report) -> Definitions:
+    """The prelude's layers and updaters, then the program's own, which may replace them."""
+    layers, updaters = built_in(report)
+    _define(blocks, layers, updaters, report)
     for name, block in blocks.blocks.items():
         if name in KINDS or name in layers:
             message = f"`{name}` is a kind of layer and cannot be a block"
             report.error("SG0134", message, block.name.span, help="choose another name")
     return layers, updaters
+
+
+def _define(
+    blocks: Blocks,
+    layers: dict[str, PointwiseLayer],
+    updaters: dict[str, Updater],
+    report: Report,
+) -> None:
+    for name, layer in blocks.layers.items():
+        if name in KINDS:
+            message = f"`{name}` is a built-in layer that is no equation"
+            report.error("SG0129", message, layer.name.span, help="choose another name")
+        found = equations.layer(layer, blocks.scope, report)
+        layers[name] = found or equations.broken_layer(layer)
+    for name, updater in blocks.updaters.items():
+        made = equations.updater(updater, blocks.scope, report)
+        updaters[name] = made or equations.broken_updater(updater)
 
 
 # -- data ------------------------------------------------------------------------------------------

@@ -91,6 +91,13 @@ def settings_of(updater: Updater) -> tuple[Setting, ...]:
     return (*own, *(s for s in COMMON if s.name not in taken))
 
 
+def rate_of(updater: Updater) -> Setting:
+    """The learning rate as a setting: of every updater the first."""
+    default = next(f.default for f in updater.formals if f.name == RATE)
+    doc = "the learning rate; or a schedule"
+    return Setting(RATE, doc, default=default, positional=True, within=NOT_NEGATIVE)
+
+
 def _split_rate(
     arguments: Sequence[tree.Argument], report: Report
 ) -> tuple[tree.Argument | None, list[tree.Argument]]:
@@ -112,9 +119,9 @@ def _rate(
     report: Report,
 ) -> Schedule | None:
     if argument is None:
-        for formal in updater.formals:
-            if formal.name == RATE and formal.default is not None:
-                return _fixed(formal.default)
+        default = rate_of(updater).default
+        if isinstance(default, float):
+            return _fixed(default)
         example = f"{updater.name}(rate = 0.1)"
         report.error("SG0202", "setting `rate` is missing", node.span, help=f"write {example}")
         return None

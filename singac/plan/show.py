@@ -178,14 +178,17 @@ def size(number: int) -> str:
     raise AssertionError("the loop returns at the last unit")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns of text, the first and last to the left, numbers between them to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: bool = True) -> str:
+    """Columns of text, the first and last to the left, those between to the right if `right`."""
     cells = [list(map(str, row)) for row in (head, *rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
-    lines = []
-    for row in cells:
-        first, *rest = row
-        aligned = [first.ljust(widths[0])]
-        aligned += [c.rjust(w) for c, w in zip(rest[:-1], widths[1:-1], strict=True)]
-        lines.append("  ".join([*aligned, rest[-1] if len(head) > 1 else ""]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(_row(row, widths, right) for row in cells)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], right: bool) -> str:
+    last = len(cells) - 1
+    aligned = [
+        c.rjust(w) if right and 0 < k < last else c.ljust(w)
+        for k, (c, w) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(aligned).rstrip()

@@ -1,0 +1,70 @@
+"""`singac list`: every table of the language as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from singac.cli import WORDS, main
+from singac.layers.table import KINDS
+from singac.schedules import SCHEDULES
+from singac.sources.table import SOURCES
+from singac.words import LISTS, as_json, as_text
+
+# fmt: off
+KNOWN = {
+    "layers":       (*KINDS, "relu", "sigmoid", "tanh", "stanh", "gelu"),
+    "updaters":     ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdaMax"),
+    "schedules":    tuple(SCHEDULES),
+    "sources":      tuple(SOURCES),
+    "algorithms":   ("BP",),
+    "initialisers": ("constant", "gaussian", "uniform", "glorot", "he"),
+}
+# fmt: on
+
+
+def test_every_list_is_offered() -> None:
+    assert tuple(LISTS) == WORDS == tuple(KNOWN)
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_text_has_a_line_for_every_word_and_setting(what: str) -> None:
+    lines = as_text(what).splitlines()
+    firsts = [line.split()[0] for line in lines if line and line[0] != " "]
+    assert firsts[0] == what
+    assert [n for n in KNOWN[what] if n not in firsts] == []
+    assert not any(line != line.rstrip() for line in lines)
+    settings = sum(len(w.settings) for w in LISTS[what]())
+    assert len(lines) == 1 + len(LISTS[what]()) + settings
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_json_has_what_the_text_has(what: str) -> None:
+    read = json.loads(as_json(what))
+    assert read["format_version"] == "1.0"
+    words = {w["name"]: w for w in read[what]}
+    assert [n for n in KNOWN[what] if n not in words] == []
+    assert all(w["meaning"] for w in words.values())
+    for word in words.values():
+        for setting in word["settings"]:
+            assert setting["doc"]
+            assert setting["accepts"] or setting["choices"]
+            assert not (setting["required"] and setting["default"] is not None)
+
+
+def test_settings_are_those_of_the_language() -> None:
+    adam = next(w for w in json.loads(as_json("updaters"))["updaters"] if w["name"] == "Adam")
+    defaults = {s["name"]: s["default"] for s in adam["settings"]}
+    assert defaults == {
+        "rate": 0.001, "beta1": 0.9, "beta2": 0.999, "delta": 1e-8, "weight_decay": 0.0,
+        "clip": None,
+    }  # fmt: skip
+    assert "y = x * sigmoid(slope * x)" in as_text("layers")
+
+
+def test_the_command_line_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "schedules"]) == 0
+    assert capsys.readouterr().out == as_text("schedules") + "\n"
+    assert main(["list", "schedules", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schedules"]
