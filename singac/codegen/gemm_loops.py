@@ -19,7 +19,8 @@ The loops carry the names of Goto and van de Geijn (ACM TOMS 34, 2008) and of BL
        |     | |       |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -99,9 +100,9 @@ class Nest:
         c_rows = self.strip if kc >= self.k else padded(min(mc, self.m))
         c = self.c_in_place or Panels(self.c_scratch, c_rows * VECTOR_BYTES)
         with (
-            loop(builder, i64(0), i64(columns), nc) as jc,
-            loop(builder, i64(0), i64(self.m), mc) as ic,
-            loop(builder, i64(0), i64(self.k), kc) as pc,
+            _blocks(builder, columns, nc) as jc,
+            _blocks(builder, self.m, mc) as ic,
+            _blocks(builder, self.k, kc) as pc,
         ):
             sizes = (
                 clip(builder, i64(self.m), ic, mc),
@@ -115,6 +116,18 @@ def clip(builder: ir.IRBuilder, whole: ir.Value, start: ir.Value, size: int) -> 
     """The size of the block at `start`: `size`, or what is left of `whole`."""
     left = builder.sub(whole, start)
     return builder.select(builder.icmp_signed("<", left, i64(size)), left, i64(size))
+
+
+@contextmanager
+def _blocks(builder: ir.IRBuilder, whole: int, size: int) -> Iterator[ir.Value]:
+    """A loop over the starts of blocks, or no loop at all for a single one: most layers are small,
+    and it is the nest of loops that takes LLVM its time.
+    """
+    if size >= whole:
+        yield i64(0)
+    else:
+        with loop(builder, i64(0), i64(whole), size) as start:
+            yield start
 
 
 def _even_blocks(whole: int, size: int, multiple: int) -> int:
