@@ -207,10 +207,8 @@ class _Projector:
         items = fuse(order.items, order.columns)
         buffers = {b.name: b for b in self._fixed_buffers()}
         wishes = _lifetimes(items, order, rows, self._fields())
-        largest = max(
-            (self._scratch_of(o, {**buffers, **_unplaced(order, rows)}) for o in _only(items)),
-            default=0,
-        )
+        sizes = {**buffers, **_unplaced(order, rows)}
+        largest = max((self._scratch_of(o, sizes) for o in _only(items)), default=0)
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
         offsets, arena = place(wishes)
         for wish in wishes:

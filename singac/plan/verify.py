@@ -154,16 +154,19 @@ def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
         for buffer in stretch.buffers:
             if own.get(buffer.name) != buffer:
                 raise StrayBuffer(f"`{stretch.name}` has another place for {buffer.name}")
-        _scratch_apart(process, stretch, program)
+    _scratch_apart(plan, process, program)
 
 
-def _scratch_apart(process: Process, stretch: Stretch, program: Program) -> None:
-    scratch = (stretch.scratch, stretch.scratch + stretch.scratch_bytes)
-    if scratch[1] > process.memory.arena:
-        raise BufferOutside(f"the scratch of `{stretch.name}` ends past the arena")
-    for buffer in program.buffers:
-        if buffer.space is Space.ARENA and _touch(scratch, (buffer.offset, _end(buffer))):
-            raise OverlappingBuffers(f"{buffer.name} lies in the scratch of `{stretch.name}`")
+def _scratch_apart(plan: Plan, process: Process, program: Program) -> None:
+    """Scratch is nobody else's for the whole step."""
+    stretches = _stretches(plan, program)
+    places = dict.fromkeys((s.scratch, s.scratch + s.scratch_bytes) for s in stretches)
+    for scratch in places:
+        if scratch[1] > process.memory.arena:
+            raise BufferOutside(f"scratch of process {process.rank} ends past its arena")
+        for buffer in program.buffers:
+            if buffer.space is Space.ARENA and _touch(scratch, (buffer.offset, _end(buffer))):
+                raise OverlappingBuffers(f"{buffer.name} lies in scratch")
 
 
 def _stretches(plan: Plan, program: Program) -> list[Stretch]:
@@ -190,7 +193,7 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
             case Push(param):
                 name = plan.params[param].name
                 _check_read(gradient_of(name), written, process)
-                pushed.add(name)
+                pushed |= {name, gradient_of(name)}
             case Run(stretch):
                 for operation in plan.stretches[stretch].operations:
                     _check_params(operation, names, pulled, pushed)
@@ -209,9 +212,9 @@ def _check_params(
             raise MissingPull(f"{name} is read without a pull")
         if name in pushed:
             raise EarlyPush(f"{name} is read after its push")
-    for name in pushed:
-        if gradient_of(name) in writes(operation):
-            raise EarlyPush(f"the gradient of {name} is written after its push")
+    for name in writes(operation):
+        if name in pushed:
+            raise EarlyPush(f"{name} is written after its push")
 
 
 def _check_read(name: str, known: set[str], process: Process) -> None:

@@ -9,8 +9,7 @@ from singac.diagnostics import Failed
 from singac.layers.expression import Scalar, Variable, add, mul, show
 from singac.model.resolve import Choices
 from singac.model.types import Every
-from singac.plan.plan import Plan
-from tests.programs import POINTS, TRAIN, let, model, models, plan, set_to, small
+from tests.programs import HERE, POINTS, TRAIN, let, model, models, plan, set_to, small
 from tests.reference.expressions import evaluate
 
 NET = "features -> fc1: dense(8) -> tanh -> fc2: dense(3)\n[fc2, label] -> softmax_loss"
@@ -53,14 +52,13 @@ def test_an_own_updater() -> None:
     train = TRAIN.replace("SGD(rate = 0.1)", "Lion(rate = 0.1, beta1 = 0.5, weight_decay = 0.01)")
     update = model(small(NET, train=train, extra=LION)).train.update
     assert update.states == (("m", 0.0),)
-    w, g, m = (Variable(n) for n in "wgm")
+    w, g = Variable("w"), Variable("g")
     decayed = add(g, mul(Scalar("weight_decay"), w))
     assert update.assigns[0] == ("g", decayed)
     step = {"w": np.ones(3), "g": np.array([-1.0, 0.0, 2.0]), "m": np.array([1.0, 0.0, -1.0])}
     after = evaluate(update.assigns[1][1], step, {"rate": 0.1})
     np.testing.assert_allclose(after, [1.0, 1.0, 0.9])
     assert update.weight_decay == 0.01
-    del m, sub, call
 
 
 def test_sgd_without_momentum_keeps_no_state() -> None:
@@ -70,7 +68,10 @@ def test_sgd_without_momentum_keeps_no_state() -> None:
 
 
 def test_an_updater_with_clip_and_decay_of_its_own() -> None:
-    own = "updater Own(rate, clip = 2, weight_decay = 3) { w = w - rate * (clip * g + weight_decay) }\n"
+    own = """updater Own(rate, clip = 2, weight_decay = 3) {
+        w = w - rate * (clip * g + weight_decay)
+    }
+    """
     update = model(small(NET, train=TRAIN.replace("SGD", "Own"), extra=own)).train.update
     assert [name for name, _ in update.assigns] == ["w"]
     assert update.weight_decay == 3.0
@@ -124,7 +125,7 @@ def test_changes_of_the_command_line() -> None:
     assert made.train.update.name == "Adam"
     assert made.dataset.facts.test == 3
     assert made.dataset.facts.fields[0].scale == 0.1
-    moved = model(text, Choices(changes=(set_to("data.path", '"tests/errors/data/points.csv"'),)))
+    moved = model(text, Choices(changes=(set_to("data.path", f'"{HERE}/data/points.csv"'),)))
     assert moved.dataset.facts.train == 12
 
 
@@ -259,9 +260,9 @@ def test_several_trains_are_done_in_order() -> None:
 
 
 def test_a_cluster_of_as_many_as_there_are() -> None:
-    for np in (2, 5):
-        topology = models(TWO, Choices(np=np, cluster="wide"))[0].cluster.topology
-        assert (topology.workers, topology.servers, topology.processes) == (np, 2, np)
+    for count in (2, 5):
+        topology = models(TWO, Choices(np=count, cluster="wide"))[0].cluster.topology
+        assert (topology.workers, topology.servers, topology.processes) == (count, 2, count)
 
 
 def test_servers_apart_leave_the_rest_to_workers() -> None:
@@ -290,13 +291,7 @@ def test_choices_that_cannot_be(choices: Choices, code: str) -> None:
     assert all(d.help for d in found)
 
 
-def same(one: Plan, other: Plan) -> bool:
-    return one == other
-
-
 def test_comments_and_layout_change_nothing() -> None:
     text = small(NET)
-    other = "# a comment\n" + text.replace(" -> ", "\n      -> ").replace(
-        "batch = 6", "batch=6 # so"
-    )
-    assert same(plan(text), plan(other))
+    other = "# a comment\n" + text.replace(" -> ", "\n  -> ").replace("batch = 6", "batch=6 # so\n")
+    assert plan(text) == plan(other)
