@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from singac.diagnostics import Report
 from singac.initialisers import INITIALISERS
+from singac.model.definitions import built_in
 from singac.model.equations import Updater
 from singac.model.net import kinds_of
-from singac.model.resolve import built_in
 from singac.model.training import ALGORITHMS
 from singac.model.updaters import rate_of, settings_of
 from singac.plan.show import table

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 
-from singac.diagnostics import Diagnostic, Exit, Place, Report, Source, did_you_mean
+from singac.diagnostics import Diagnostic, Exit, Place, Report, did_you_mean
 from singac.layers.kind import LayerKind, Sizes, columns
-from singac.layers.table import KINDS
-from singac.model import equations
 from singac.model.arguments import collect
-from singac.model.equations import PointwiseLayer, Updater
+from singac.model.definitions import definitions
+from singac.model.equations import Updater
 from singac.model.graph import Layer
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.program import Blocks, Change, gather
@@ -34,7 +32,6 @@ from singac.sources.kind import Facts, Request
 from singac.sources.probe import probe, request_of
 from singac.sources.table import SOURCES
 from singac.syntax import tree
-from singac.syntax.parse import parse
 
 AUTO = "auto"
 
@@ -73,12 +70,6 @@ class Model:
     cluster: Cluster
     rules: Rules | None
     texts: tuple[str, ...]
-
-
-def prelude() -> Source:
-    """The text of the built-in pointwise layers and updaters."""
-    text = resources.files("grammar").joinpath("prelude.singa").read_text(encoding="utf-8")
-    return Source("prelude.singa", text)
 
 
 @dataclass(slots=True)
@@ -132,7 +123,7 @@ def _resolve_all(
     program: tree.Program, choices: Choices, report: Report, cache: str | None
 ) -> _Program:
     blocks = gather(program, choices.changes, report)
-    layers, updaters = _definitions(blocks, report)
+    layers, updaters = definitions(blocks, report)
     kinds = kinds_of(layers)
     resolved = _Program(blocks, kinds, updaters, {}, {}, {})
     for name, data in blocks.data.items():
@@ -144,45 +135,6 @@ def _resolve_all(
     for name, partition in blocks.partitions.items():
         _partition(name, partition, resolved, report)
     return resolved
-
-
-Definitions = tuple[dict[str, PointwiseLayer], dict[str, Updater]]
-
-
-def built_in(report: Report) -> Definitions:
-    """The pointwise layers and the updaters of the prelude."""
-    layers: dict[str, PointwiseLayer] = {}
-    updaters: dict[str, Updater] = {}
-    _define(gather(parse(prelude()), (), report), layers, updaters, report)
-    return layers, updaters
-
-
-def _definitions(blocks: Blocks, report: Report) -> Definitions:
-    """The prelude's layers and updaters, then the program's own, which may replace them."""
-    layers, updaters = built_in(report)
-    _define(blocks, layers, updaters, report)
-    for name, block in blocks.blocks.items():
-        if name in KINDS or name in layers:
-            message = f"`{name}` is a kind of layer and cannot be a block"
-            report.error("SG0134", message, block.name.span, help="choose another name")
-    return layers, updaters
-
-
-def _define(
-    blocks: Blocks,
-    layers: dict[str, PointwiseLayer],
-    updaters: dict[str, Updater],
-    report: Report,
-) -> None:
-    for name, layer in blocks.layers.items():
-        if name in KINDS:
-            message = f"`{name}` is a built-in layer that is no equation"
-            report.error("SG0129", message, layer.name.span, help="choose another name")
-        found = equations.layer(layer, blocks.scope, report)
-        layers[name] = found or equations.broken_layer(layer)
-    for name, updater in blocks.updaters.items():
-        made = equations.updater(updater, blocks.scope, report)
-        updaters[name] = made or equations.broken_updater(updater)
 
 
 # -- data ------------------------------------------------------------------------------------------

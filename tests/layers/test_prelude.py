@@ -12,9 +12,9 @@ from singac.diagnostics import Report, Source
 from singac.layers.equation import X, slope_by_result
 from singac.layers.expression import Expression, derivative, variables
 from singac.model import equations
+from singac.model.definitions import prelude
 from singac.model.equations import PointwiseLayer, with_settings
 from singac.model.program import gather
-from singac.model.resolve import prelude
 from singac.syntax.parse import parse
 from singac.syntax.tree import LayerDef
 from tests.reference.expressions import evaluate

@@ -1,0 +1,56 @@
+"""`layer` and `updater` definitions of the prelude and of a program, by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from singac.diagnostics import Report, Source
+from singac.layers.table import KINDS
+from singac.model import equations
+from singac.model.equations import PointwiseLayer, Updater
+from singac.model.program import Blocks, gather
+from singac.syntax.parse import parse
+
+Definitions = tuple[dict[str, PointwiseLayer], dict[str, Updater]]
+
+
+def prelude() -> Source:
+    """The text of the built-in pointwise layers and updaters."""
+    text = resources.files("grammar").joinpath("prelude.singa").read_text(encoding="utf-8")
+    return Source("prelude.singa", text)
+
+
+def built_in(report: Report) -> Definitions:
+    """The pointwise layers and the updaters of the prelude."""
+    layers: dict[str, PointwiseLayer] = {}
+    updaters: dict[str, Updater] = {}
+    _define(gather(parse(prelude()), (), report), layers, updaters, report)
+    return layers, updaters
+
+
+def definitions(blocks: Blocks, report: Report) -> Definitions:
+    """The prelude's layers and updaters, then the program's own, which may replace them."""
+    layers, updaters = built_in(report)
+    _define(blocks, layers, updaters, report)
+    for name, block in blocks.blocks.items():
+        if name in KINDS or name in layers:
+            message = f"`{name}` is a kind of layer and cannot be a block"
+            report.error("SG0134", message, block.name.span, help="choose another name")
+    return layers, updaters
+
+
+def _define(
+    blocks: Blocks,
+    layers: dict[str, PointwiseLayer],
+    updaters: dict[str, Updater],
+    report: Report,
+) -> None:
+    for name, layer in blocks.layers.items():
+        if name in KINDS:
+            message = f"`{name}` is a built-in layer that is no equation"
+            report.error("SG0129", message, layer.name.span, help="choose another name")
+        found = equations.layer(layer, blocks.scope, report)
+        layers[name] = found or equations.broken_layer(layer)
+    for name, updater in blocks.updaters.items():
+        made = equations.updater(updater, blocks.scope, report)
+        updaters[name] = made or equations.broken_updater(updater)
