@@ -91,14 +91,13 @@ def _metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
     return named
 
 
-def uses_of(graph: NetGraph, batch: int, layer: Layer) -> Use:
+def _use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]) -> Use:
     """A layer as its kind sees it."""
     sources = tuple(Operand(s.name, s.shape) for s in graph.sources(layer.name))
     params = {
         u.role: Operand(u.name, graph.params[u.name].shape, u.transposed) for u in layer.params
     }
     stream = zlib.crc32(layer.name.encode()) >> 1
-    metrics = _metric_names(graph)[layer.name]
     return Use(layer.name, layer.shape, layer.settings, sources, params, stream, batch, metrics)
 
 
@@ -115,6 +114,7 @@ def needed(graph: NetGraph) -> tuple[Layer, ...]:
 def _forward(graph: NetGraph, batch: int, training: bool) -> Sequence[Item]:
     items: list[Item] = []
     pulled: dict[str, None] = {}
+    metrics = _metric_names(graph)
     for layer in needed(graph):
         if layer.kind is None:
             continue
@@ -122,7 +122,7 @@ def _forward(graph: NetGraph, batch: int, training: bool) -> Sequence[Item]:
             if use.name not in pulled:
                 items.append(PullParam(use.name))
                 pulled[use.name] = None
-        items += layer.kind.forward(uses_of(graph, batch, layer), training)
+        items += layer.kind.forward(_use_of(graph, batch, layer, metrics[layer.name]), training)
     return items
 
 
@@ -135,15 +135,16 @@ class _Backward:
         self.learning = self._learning()
         self.parts: dict[str, list[str]] = {}
         self.columns: dict[str, int] = {}
-        self.begun: list[str] = []
+        self.begun: dict[str, None] = {}
+        self.metrics = _metric_names(graph)
 
-    def _learning(self) -> tuple[str, ...]:
+    def _learning(self) -> dict[str, None]:
         """Layers whose gradient is of use: they, or a layer before them, have params."""
         found: dict[str, None] = {}
         for layer in self.layers:
             if layer.params or any(s in found for s in layer.sources):
                 found[layer.name] = None
-        return tuple(found)
+        return found
 
     def operations(self) -> list[list[Operation]]:
         """The operations of each layer, last layer first."""
@@ -162,11 +163,12 @@ class _Backward:
             operations.append(_summed(own, parts))
         sources = tuple(self._part(layer, slot) for slot in range(len(layer.sources)))
         params = {u.role: gradient_of(u.name) for u in layer.params}
-        wanted = Wanted(own, sources, params, tuple(self.begun))
-        use = uses_of(self.graph, self.batch, layer)
+        begun = tuple(n for n in params.values() if n in self.begun)
+        wanted = Wanted(own, sources, params, begun)
+        use = _use_of(self.graph, self.batch, layer, self.metrics[layer.name])
         made = layer.kind.backward(use, wanted)
         written = [n for operation in made for n in writes(operation)]
-        self.begun += [n for n in params.values() if n in written]
+        self.begun |= dict.fromkeys(n for n in params.values() if n in written)
         for source, name in zip(layer.sources, sources, strict=True):
             if name is not None and name in written:
                 self.parts.setdefault(source, []).append(name)
@@ -193,18 +195,19 @@ def _summed(out: str, parts: list[str]) -> Pointwise:
 
 def _with_pushes(graph: NetGraph, layers: list[list[Operation]]) -> list[Item]:
     """Each push after the last layer that writes the gradient or reads the param in backward."""
+    param_of = {gradient_of(name): name for name in graph.params}
     last: dict[str, int] = {}
     learned: dict[str, None] = {}
     for position, operations in enumerate(layers):
         written = [n for operation in operations for n in writes(operation)]
         read = [n for operation in operations for n in reads(operation)]
-        for name in graph.params:
-            if gradient_of(name) in written:
-                learned[name] = None
-            if gradient_of(name) in written or name in read:
-                last[name] = position
+        completed = [param_of[n] for n in written if n in param_of]
+        learned |= dict.fromkeys(completed)
+        last |= dict.fromkeys([*completed, *(n for n in read if n in graph.params)], position)
     items: list[Item] = []
     for position, operations in enumerate(layers):
         items += operations
-        items += [PushParam(n) for n in learned if last[n] == position]
+        used = dict.fromkeys(n for o in operations for n in (*reads(o), *writes(o)))
+        names = dict.fromkeys(param_of.get(n, n) for n in used)
+        items += [PushParam(n) for n in names if n in learned and last[n] == position]
     return items
