@@ -144,13 +144,11 @@ class _Projector:
 
     def _served(self, server: int | None, learned: Sequence[str]) -> list[Serve]:
         """The slices of a server in the order in which their gradients are pushed."""
-        index = {p.name: k for k, p in enumerate(self.net.params)}
-        return [
-            Serve(k)
-            for name in learned
-            for k, s in enumerate(self.net.slices)
-            if s.server == server and s.param == index[name]
-        ]
+        own: dict[str, list[Serve]] = {}
+        for k, piece in enumerate(self.net.slices):
+            if piece.server == server:
+                own.setdefault(self.net.params[piece.param].name, []).append(Serve(k))
+        return [serve for name in learned for serve in own.get(name, ())]
 
     def _steps(self, name: str, phase: _Phase, rows: int, lone: bool) -> list[Step]:
         """Items as steps; operations between two exchanges are one stretch."""

@@ -6,9 +6,8 @@ name of its own. A run of a verified plan cannot wait for ever on a process that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 from singac.layers.operations import Operation, reads, writes
 from singac.plan.order import gradient_of
@@ -127,12 +126,15 @@ def _buffers_apart(process: Process, program: Program) -> None:
     for buffer in arena:
         if _end(buffer) > process.memory.arena:
             raise BufferOutside(f"{buffer.name} of process {process.rank} ends past its arena")
-    for a, b in combinations(arena, 2):
-        together = a.first <= b.last and b.first <= a.last
-        if together and _touch((a.offset, _end(a)), (b.offset, _end(b))):
-            raise OverlappingBuffers(
-                f"{a.name} and {b.name} of process {process.rank} share memory"
-            )
+    alive: list[Buffer] = []
+    for buffer in sorted(arena, key=lambda b: b.first):
+        alive = [b for b in alive if b.last >= buffer.first]
+        for other in alive:
+            if _touch((buffer.offset, _end(buffer)), (other.offset, _end(other))):
+                raise OverlappingBuffers(
+                    f"{other.name} and {buffer.name} of process {process.rank} share memory"
+                )
+        alive.append(buffer)
 
 
 def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -226,8 +228,9 @@ def _exchanges_match(plan: Plan) -> None:
     """Every served slice has a push from every worker, every push is served by its owners."""
     served = _served(plan)
     for process in plan.processes:
-        pushes = [s.param for s in process.train.steps if isinstance(s, Push)]
-        if len(pushes) != len(dict.fromkeys(pushes)):
+        steps = process.train.steps
+        pushes = dict.fromkeys(s.param for s in steps if isinstance(s, Push))
+        if len(pushes) != sum(isinstance(s, Push) for s in steps):
             raise DuplicatePush(f"process {process.rank} pushes a param twice")
         for index, piece in enumerate(plan.slices):
             name = plan.params[piece.param].name
@@ -237,9 +240,9 @@ def _exchanges_match(plan: Plan) -> None:
                 raise MissingServe(f"slice {index} of {name} is not served")
 
 
-def _served(plan: Plan) -> tuple[int, ...]:
+def _served(plan: Plan) -> dict[int, None]:
     """The slices that are served, each by the one process of its server."""
-    found: list[int] = []
+    found: dict[int, None] = {}
     for process in plan.processes:
         for index in (s.slice for s in process.train.steps if isinstance(s, Serve)):
             if process.server != plan.slices[index].server:
@@ -248,13 +251,16 @@ def _served(plan: Plan) -> tuple[int, ...]:
                 )
             if index in found:
                 raise DuplicateServe(f"slice {index} is served twice")
-            found.append(index)
-    return tuple(found)
+            found[index] = None
+    return found
 
 
 def _no_deadlock(plan: Plan) -> None:
     """Runs the exchanges of two steps without the computing: every process must come through."""
-    runners = [_Runner(plan, process.train.steps) for process in plan.processes]
+    slices: dict[int, list[int]] = {}
+    for index, piece in enumerate(plan.slices):
+        slices.setdefault(piece.param, []).append(index)
+    runners = [_Runner(plan, slices, process.train.steps) for process in plan.processes]
     versions = dict.fromkeys(range(len(plan.slices)), 0)
     pushed: dict[int, int] = dict.fromkeys(range(len(plan.params)), 0)
     workers = sum(p.worker is not None for p in plan.processes)
@@ -267,8 +273,12 @@ def _no_deadlock(plan: Plan) -> None:
 class _Runner:
     """One process going through its exchanges as far as the others let it."""
 
-    def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
-        self.plan = plan
+    def __init__(
+        self, plan: Plan, slices: Mapping[int, Sequence[int]], steps: Sequence[Step]
+    ) -> None:
+        self.plan, self.slices = plan, slices
+        # a param whose gradient nobody pushes keeps its first version
+        self.learned = dict.fromkeys(s.param for s in steps if isinstance(s, Push))
         self.steps = [s for _ in range(2) for s in steps if isinstance(s, Pull | Push | Serve)]
         self.turn = len(self.steps) // 2
         self.at = 0
@@ -292,8 +302,8 @@ class _Runner:
         time = self.at // self.turn
         match self.step:
             case Pull(param):
-                own = [k for k, s in enumerate(self.plan.slices) if s.param == param]
-                return all(versions[k] >= time for k in own) or not self._is_learned(param)
+                own = self.slices.get(param, ())
+                return param not in self.learned or all(versions[k] >= time for k in own)
             case Push(param):
                 pushed[param] += 1
             case Serve(index):
@@ -301,7 +311,3 @@ class _Runner:
                     return False
                 versions[index] += 1
         return True
-
-    def _is_learned(self, param: int) -> bool:
-        """A param whose gradient nobody pushes keeps its first version."""
-        return any(isinstance(s, Push) and s.param == param for s in self.steps)
