@@ -6,8 +6,10 @@ name of its own. A run of a verified plan cannot wait for ever on a process that
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 
 from singac.layers.operations import Operation, reads, writes
 from singac.plan.order import gradient_of
@@ -126,15 +128,34 @@ def _buffers_apart(process: Process, program: Program) -> None:
     for buffer in arena:
         if _end(buffer) > process.memory.arena:
             raise BufferOutside(f"{buffer.name} of process {process.rank} ends past its arena")
-    alive: list[Buffer] = []
-    for buffer in sorted(arena, key=lambda b: b.first):
-        alive = [b for b in alive if b.last >= buffer.first]
-        for other in alive:
-            if _touch((buffer.offset, _end(buffer)), (other.offset, _end(other))):
+    _Memory(process).check(arena)
+
+
+class _Memory:
+    """Buffers alive at one moment of a program, by offset: each must end before the next."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.alive: list[tuple[int, int, str]] = []  # offset, end, name
+        self.ends: list[tuple[int, tuple[int, int, str]]] = []  # last position, and which
+
+    def check(self, buffers: Sequence[Buffer]) -> None:
+        for buffer in sorted(buffers, key=lambda b: b.first):
+            while self.ends and self.ends[0][0] < buffer.first:
+                gone = heappop(self.ends)[1]
+                del self.alive[bisect_left(self.alive, gone)]
+            self._add(buffer)
+
+    def _add(self, buffer: Buffer) -> None:
+        taken = (buffer.offset, _end(buffer), buffer.name)
+        at = bisect_left(self.alive, taken)
+        for other in self.alive[max(at - 1, 0) : at + 1]:
+            if _touch(taken[:2], other[:2]):
                 raise OverlappingBuffers(
-                    f"{other.name} and {buffer.name} of process {process.rank} share memory"
+                    f"{other[2]} and {buffer.name} of process {self.process.rank} share memory"
                 )
-        alive.append(buffer)
+        self.alive.insert(at, taken)
+        heappush(self.ends, (buffer.last, taken))
 
 
 def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -181,10 +202,9 @@ def _end(buffer: Buffer) -> int:
 
 def _operations_in_order(plan: Plan, process: Process, program: Program) -> None:
     """Nothing is read before it is written, pulled or fed, and nothing touched after its push."""
-    written = {i.field for i in program.inputs} | {
-        b.name for b in program.buffers if b.space is Space.METRICS
-    }
     names = {p.name for p in plan.params}
+    written = {i.field for i in program.inputs} | names
+    written |= {b.name for b in program.buffers if b.space is Space.METRICS}
     lone = len(plan.processes) == 1
     pulled = set(names) if lone else set()
     pushed: set[str] = set()
@@ -200,7 +220,7 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
                 for operation in plan.stretches[stretch].operations:
                     _check_params(operation, names, pulled, pushed)
                     for name in reads(operation):
-                        _check_read(name, written | names, process)
+                        _check_read(name, written, process)
                     written.update(writes(operation))
             case _:
                 pass
