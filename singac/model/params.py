@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.diagnostics import Place, Report, Span, did_you_mean, nearest
 from singac.initialisers import INITIALISERS, check_initialiser
 from singac.layers.kind import ParamSpec, Sizes
 from singac.model.arguments import Matched, as_number, given_twice, match_settings
@@ -133,10 +133,7 @@ class ParamTable:
         written = value.text if isinstance(value, Word) else value.name
         known = self._known.get(placed.prefix + written) or self._known.get(written)
         if known is None:
-            none = [NONE] if spec.optional else []
-            help = did_you_mean(written, [*self._known, *none]) or "param w ~ gaussian(std = 0.01)"
-            message = f"no param is named `{written}`"
-            self._report.error("SG0151", message, named.value.span, help=help)
+            self._unknown(written, spec, named.value.span)
             return None
         transposed = isinstance(value, Tied)
         if transposed and len(spec.shape) != 2:
@@ -148,6 +145,16 @@ class ParamTable:
         shape = tuple(reversed(spec.shape)) if transposed else spec.shape
         self._shape(known, spec, shape, named.span)
         return ParamUse(spec.role, known.name, transposed)
+
+    def _unknown(self, written: str, spec: ParamSpec, span: Span) -> None:
+        near = nearest(written, [*self._known, *([NONE] if spec.optional else [])])
+        if near is not None:
+            help = f"did you mean `{near}`?"
+        elif "." in written:
+            help = "tie the later layer to the earlier one, or both to a param of the net"
+        else:
+            help = f"name it first: param {written} ~ gaussian(std = 0.01)"
+        self._report.error("SG0151", f"no param is named `{written}`", span, help=help)
 
     def _shape(self, known: _Known, spec: ParamSpec, shape: Sizes, span: Span) -> None:
         if known.shape is None:
