@@ -16,6 +16,7 @@ from singac.plan.order import gradient_of
 from singac.plan.plan import (
     LANES,
     Buffer,
+    Feed,
     Plan,
     Process,
     Program,
@@ -203,13 +204,15 @@ def _end(buffer: Buffer) -> int:
 def _operations_in_order(plan: Plan, process: Process, program: Program) -> None:
     """Nothing is read before it is written, pulled or fed, and nothing touched after its push."""
     names = {p.name for p in plan.params}
-    written = {i.field for i in program.inputs} | names
+    written = set(names)
     written |= {b.name for b in program.buffers if b.space is Space.METRICS}
     lone = len(plan.processes) == 1
     pulled = set(names) if lone else set()
     pushed: set[str] = set()
     for step in program.steps:
         match step:
+            case Feed():
+                written.update(i.buffer.name for i in program.inputs)
             case Pull(param):
                 pulled.add(plan.params[param].name)
             case Push(param):

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from itertools import combinations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from singac.model.resolve import Choices
 from singac.plan import verify as v
-from singac.plan.plan import Buffer, Plan, Program, Pull, Push, Run, Serve, Slice, Space, Step
+from singac.plan.plan import (
+    Buffer,
+    Feed,
+    Memory,
+    Plan,
+    Process,
+    Program,
+    Pull,
+    Push,
+    Run,
+    Serve,
+    Slice,
+    Space,
+    Step,
+)
 from tests.plan.orders import NETS
 from tests.programs import plan, small
 
@@ -182,6 +200,7 @@ BROKEN: tuple[Broken, ...] = (
     (v.TwoOwners,          lambda p: replace(p, slices=longer(p.slices))),
     (v.UnwrittenBuffer,    early_read),
     (v.UnwrittenBuffer,    unwritten_gradient),
+    (v.UnwrittenBuffer,    lambda p: with_steps(p, 0, without(Feed))),
     (v.MissingPull,        late_pull),
     (v.EarlyPush,          early_push),
     (v.MissingPush,        lambda p: with_steps(p, 1, without(Push))),
@@ -222,3 +241,39 @@ def test_two_servers_apart() -> None:
     ]  # fmt: skip
     assert made.topology.framework == "Sandblaster"
     assert all(p.test is None and not p.train.buffers for p in made.processes[3:])
+
+
+@cache
+def good_one() -> Plan:
+    return good(1)
+
+
+@st.composite
+def buffers(draw: st.DrawFn) -> tuple[Buffer, ...]:
+    found = []
+    for number in range(draw(st.integers(1, 8))):
+        first = draw(st.integers(0, 6))
+        last = draw(st.integers(first, 8))
+        offset, rows = 64 * draw(st.integers(0, 12)), draw(st.integers(1, 3))
+        found.append(Buffer(f"b{number}", Space.ARENA, offset, rows, 16, first=first, last=last))
+    return tuple(found)
+
+
+@settings(max_examples=300, deadline=None)
+@given(buffers())
+def test_buffers_that_share_memory_are_found(some: tuple[Buffer, ...]) -> None:
+    """The sweep over a program sees what comparing all with all sees."""
+    overlap = any(
+        a.first <= b.last and b.first <= a.last
+        and a.offset < b.offset + b.floats * 4 and b.offset < a.offset + a.floats * 4
+        for a, b in combinations(some, 2)
+    )  # fmt: skip
+    program = Program("train", (), some, ())
+    process = Process(0, 0, 0, 0, 1, program, None, Memory(1 << 20, 0, 0, 0), 0, 0, 0)
+    lone = replace(good_one(), processes=(process,))
+    found = None
+    try:
+        v.verify(lone)
+    except v.BrokenPlan as broken:
+        found = type(broken)
+    assert (found is v.OverlappingBuffers) is overlap
