@@ -38,8 +38,14 @@ def compile_file(path: str, choices: Choices, cache: str | None = None) -> tuple
 
     `cache` is a folder of prepared data that spares reading data again. Raises `Failed`.
     """
-    program = parse(read(path))
-    models = resolve.resolve(program, choices, cache)
+    return compile_source(read(path), choices, cache)
+
+
+def compile_source(
+    source: Source, choices: Choices, cache: str | None = None
+) -> tuple[Compiled, ...]:
+    """The same for a text at hand."""
+    models = resolve.resolve(parse(source), choices, cache)
     return tuple(_compile(model) for model in models)
 
 

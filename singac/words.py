@@ -29,12 +29,12 @@ class Word:
 
 
 def layers() -> tuple[Word, ...]:
-    pointwise, _ = built_in(Report())
+    pointwise, _ = built_in()
     return tuple(Word(k.name, k.summary, k.settings) for k in kinds_of(pointwise).values())
 
 
 def updaters() -> tuple[Word, ...]:
-    _, found = built_in(Report())
+    _, found = built_in()
     return tuple(Word(u.name, _equations(u), (rate_of(u), *settings_of(u))) for u in found.values())
 
 

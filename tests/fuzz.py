@@ -12,19 +12,25 @@ import random
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from singac.compile import check, compile_source
 from singac.diagnostics import Diagnostic, Failed, Source, as_json, show
+from singac.model.resolve import Choices
 from singac.syntax import lexical
 from singac.syntax.format import format_program
 from singac.syntax.parse import parse
+from singac.syntax.tree import Program
 from tests.syntax.meaning import same_meaning
 
 ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "valid"  # programs that compile, and where the paths of mutants start
+CACHE = tempfile.mkdtemp(prefix="singac-fuzz-")
 SECONDS_PER_PROGRAM = 5.0
 
 Check = Callable[[str], Sequence[Diagnostic]]
@@ -45,17 +51,25 @@ _NOISE: list[str] = [*_SIGNS, *_LETTERS, *_WORDS, *_NUMBERS, "9" * 30]
 
 
 def check_text(text: str) -> Sequence[Diagnostic]:
-    """What a text is refused with; an accepted one formats to a text of the same meaning."""
+    """What a text is refused with, by any stage of the compiler up to a verified plan."""
+    source = Source(str(DATA / "fuzz.singa"), text)
     try:
-        program = parse(Source("fuzz.singa", text))
+        check_format(parse(source))
+        found = check(source, Choices(np=2), CACHE)
+        if not found:
+            compile_source(source, Choices(np=2), CACHE)
     except Failed as failed:
         return failed.diagnostics
+    return found
+
+
+def check_format(program: Program) -> None:
+    """A program formats to a text of the same meaning, and that text to itself."""
     formatted = format_program(program)
     again = parse(Source("formatted.singa", formatted))
     assert same_meaning(program, again), "formatting changes the meaning"
     assert format_program(again) == formatted, "formatting twice changes the text"
     assert len(again.comments) == len(program.comments), "formatting loses a comment"
-    return ()
 
 
 def seeds() -> list[str]:
@@ -63,6 +77,10 @@ def seeds() -> list[str]:
     folders = [ROOT / "tests" / "syntax" / "tour", ROOT / "models", ROOT / "grammar"]
     paths = [path for folder in folders for path in sorted(folder.glob("**/*.singa"))]
     programs = [path.read_text(encoding="utf-8") for path in paths]
+    for path in sorted((ROOT / "tests" / "errors").glob("*.singa")):
+        programs += path.read_text(encoding="utf-8").split("\n---\n")
+    valid = [p.read_text(encoding="utf-8") for p in sorted(DATA.glob("*.singa"))]
+    programs += valid * (len(programs) // len(valid))
     return programs + [p[start:stop] for p in programs for start, stop in lexical.chunks(p)]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib import resources
+from types import MappingProxyType
 
 from singac.diagnostics import Report, Source
 from singac.layers.table import KINDS
@@ -20,17 +23,21 @@ def prelude() -> Source:
     return Source("prelude.singa", text)
 
 
-def built_in(report: Report) -> Definitions:
-    """The pointwise layers and the updaters of the prelude."""
+@cache
+def built_in() -> tuple[Mapping[str, PointwiseLayer], Mapping[str, Updater]]:
+    """The pointwise layers and the updaters of the prelude; read once, it never changes."""
+    report = Report()
     layers: dict[str, PointwiseLayer] = {}
     updaters: dict[str, Updater] = {}
     _define(gather(parse(prelude()), (), report), layers, updaters, report)
-    return layers, updaters
+    assert not report.found, f"the prelude is wrong: {report.found}"
+    return MappingProxyType(layers), MappingProxyType(updaters)
 
 
 def definitions(blocks: Blocks, report: Report) -> Definitions:
     """The prelude's layers and updaters, then the program's own, which may replace them."""
-    layers, updaters = built_in(report)
+    known_layers, known_updaters = built_in()
+    layers, updaters = dict(known_layers), dict(known_updaters)
     _define(blocks, layers, updaters, report)
     for name, block in blocks.blocks.items():
         if name in KINDS or name in layers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from singac.diagnostics import Diagnostic, Exit, Place, Report, did_you_mean
+from singac.diagnostics import Diagnostic, Exit, Place, Report, Span, did_you_mean
 from singac.layers.kind import LayerKind, Sizes, columns
 from singac.model.arguments import collect
 from singac.model.definitions import definitions
@@ -289,7 +289,8 @@ def _chosen_trains(
     else:
         message = "the program has no train block"
         help = "train mlp { updater = SGD(rate = 0.1)  batch = 64  steps = 1000 }"
-        report.found.append(Diagnostic("SG0176", message, help=help, file=program.source.path))
+        end = len(program.source.text)
+        report.error("SG0176", message, Span(program.source, end, end), help=help)
     return []
 
 
@@ -297,9 +298,7 @@ def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Clu
     clusters = resolved.blocks.clusters
     name = choices.cluster
     if name is None and len(clusters) > 1 and choices.np != 1:
-        message = f"the program has several clusters: {', '.join(clusters)}"
-        first = f"choose one with --cluster {next(iter(clusters))}"
-        report.error("SG0402", message, help=first, exit=Exit.USAGE)
+        _several("SG0402", "cluster", "the program", tuple(clusters.values()), report)
         return None
     if name is not None and name not in clusters:
         message = f"there is no cluster `{name}`"
@@ -332,9 +331,22 @@ def _chosen_rules(
         elif partition.net.text != block.net.text:
             return None  # it cuts another net of the program
         return resolved.rules.get(name)
-    own = [n for n, p in resolved.blocks.partitions.items() if p.net.text == block.net.text]
+    own = [p for p in resolved.blocks.partitions.values() if p.net.text == block.net.text]
     if len(own) > 1:
-        message = f"the net `{block.net.text}` has several partitions: {', '.join(own)}"
-        first = f"choose one with --partition {own[0]}"
-        report.error("SG0177", message, help=first, exit=Exit.USAGE)
-    return resolved.rules.get(own[0]) if len(own) == 1 else None
+        _several("SG0177", "partition", f"the net `{block.net.text}`", tuple(own), report)
+    return resolved.rules.get(own[0].name.text) if len(own) == 1 else None
+
+
+def _several(
+    code: str,
+    noun: str,
+    owner: str,
+    blocks: tuple[tree.Cluster, ...] | tuple[tree.Partition, ...],
+    report: Report,
+) -> None:
+    """Reports that the command line has to choose."""
+    first, second, *_ = (b.name for b in blocks)
+    message = f"{owner} has several {noun}s: {', '.join(b.name.text for b in blocks)}"
+    help = f"choose one with --{noun} {first.text}"
+    related = (Place(first.span, "the first"),)
+    report.error(code, message, second.span, related=related, help=help, exit=Exit.USAGE)
