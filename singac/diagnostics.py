@@ -97,7 +97,7 @@ class Failed(Exception):
     """A stage cannot give its result; `diagnostics` say why."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics = tuple(dict.fromkeys(diagnostics))
         assert self.diagnostics, "a failure needs at least one diagnostic"
         super().__init__("; ".join(d.message for d in self.diagnostics))
 
@@ -109,7 +109,11 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """Collects the diagnostics of a run of passes, in the order in which they were found."""
+    """Collects the diagnostics of a run of passes, in the order in which they were found.
+
+    What is wrong inside a block is found again each time the block is used: passes see from the
+    growing list that they failed, and whoever shows it drops repetitions.
+    """
 
     found: list[Diagnostic] = field(default_factory=list)
 
@@ -126,8 +130,7 @@ class Report:
     ) -> None:
         place = Place(span, label) if span else None
         diagnostic = Diagnostic(code, message, place, tuple(related), help, exit=exit)
-        if diagnostic not in self.found:
-            self.found.append(diagnostic)
+        self.found.append(diagnostic)
 
     def stop_if_any(self) -> None:
         """Raise `Failed` when an error was reported."""

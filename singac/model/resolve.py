@@ -95,7 +95,7 @@ def check(program: tree.Program, choices: Choices, cache: str | None = None) -> 
             found = resolve_cluster(cluster, choices.np, resolved.blocks.scope, report)
             if found is not None and choices.np is not None and choices.cluster == name:
                 check_processes(found, choices.np, report)
-    return report.found
+    return list(dict.fromkeys(report.found))
 
 
 def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -> tuple[Model, ...]:
