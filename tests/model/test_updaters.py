@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from singac.layers.expression import variables
+from singac.model.definitions import built_in
 from singac.model.types import Update
 from tests.programs import TRAIN, model, small
 from tests.reference.updates import apply, states_of
@@ -116,8 +117,6 @@ def test_five_steps(written: str) -> None:
 
 
 def test_every_updater_of_the_prelude_is_tested() -> None:
-    from singac.diagnostics import Report
-    from singac.model.definitions import built_in
 
     assert list(built_in()[1]) == list(dict.fromkeys(w.split("(")[0] for w in RULES))
 
