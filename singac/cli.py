@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
 
 if TYPE_CHECKING:
-    from singac.compile import Compiled
     from singac.model.resolve import Choices
     from singac.warm import Ready
 

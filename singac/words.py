@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from singac.diagnostics import Report
 from singac.initialisers import INITIALISERS
 from singac.model.definitions import built_in
 from singac.model.equations import Updater

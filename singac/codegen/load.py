@@ -45,14 +45,16 @@ def compile_all(plan: Plan) -> None:
 
 def stretch_ir(stretch: Stretch) -> str:
     """IR text of a stretch for this host."""
-    from singac.codegen import host, stretch as generator
+    from singac.codegen import host
+    from singac.codegen import stretch as generator
 
     return generator.build(stretch, host.current())
 
 
 def update_ir(update: Update) -> str:
     """IR text of an updater for this host."""
-    from singac.codegen import host, update as generator
+    from singac.codegen import host
+    from singac.codegen import update as generator
 
     return generator.build(update, host.current())
 

@@ -6,6 +6,8 @@ scalars: four 64-bit integers, step, seed, first row, valid rows
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llvmlite import ir
 
 from singac.codegen import gemm, rows
@@ -88,7 +90,7 @@ def _emit_product(frame: Frame, operation: Product, host: Host, scratch: ir.Valu
     )
 
 
-def product_of(operation: Product, buffers: dict[str, Buffer]) -> gemm.Product:
+def product_of(operation: Product, buffers: Mapping[str, Buffer]) -> gemm.Product:
     """Sizes of a product, read off its operands: the weight is the one that lies in panels."""
     weight = _weight(operation, buffers)
     left = buffers[operation.left]
@@ -97,7 +99,7 @@ def product_of(operation: Product, buffers: dict[str, Buffer]) -> gemm.Product:
     )
 
 
-def _weight(operation: Product, buffers: dict[str, Buffer]) -> Buffer:
+def _weight(operation: Product, buffers: Mapping[str, Buffer]) -> Buffer:
     name = operation.out if operation.role is Role.WEIGHT_GRADIENT else operation.right
     weight = buffers[name]
     assert weight.layout is Layout.PANELS, f"{name} is a weight and lies in panels"
