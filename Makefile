@@ -12,7 +12,7 @@ lint:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest -n auto tests
 
 # Our matrix products against NumPy's OpenBLAS, taking turns on one core.
 bench-kernels:
