@@ -6,6 +6,7 @@ import pytest
 
 from singac.diagnostics import (
     Diagnostic,
+    Failed,
     Place,
     Report,
     Source,
@@ -84,12 +85,12 @@ def test_json_has_the_places_as_numbers() -> None:
     }
 
 
-def test_a_report_tells_each_mistake_once() -> None:
+def test_a_failure_tells_each_mistake_once() -> None:
     report = Report()
     place = at("let a = 1", "a")
     report.error("SG0001", "no", place.span)
     report.error("SG0001", "no", place.span)
-    assert len(report.found) == 1
+    assert len(Failed(report.found).diagnostics) == 1
 
 
 def test_the_nearest_word_is_offered() -> None:
