@@ -149,7 +149,7 @@ def test_plan_as_json_has_every_process() -> None:
     plan = json.loads(singac("plan", MLP, "-np", "3", "--format", "json").stdout)
     assert plan["format_version"] == "1.0"
     assert [p["rank"] for p in plan["processes"]] == [0, 1, 2]
-    assert [p["rows"] for p in plan["processes"]] == [32, 32, 32]
+    assert [p["rows"] for p in plan["processes"]] == [64, 64, 64]
 
 
 def test_plan_goes_to_a_file(tmp_path: Path) -> None:
