@@ -114,7 +114,7 @@ def test_a_plan_fits_a_screen(np: int) -> None:
 
 def test_a_plan_tells_who_does_what() -> None:
     text = show(mlp(4))
-    for word in ("fc1.weight", "AllReduce", "serve", "imbalance", "batch 96"):
+    for word in ("fc1.weight", "AllReduce", "serve", "imbalance", "batch 192"):
         assert word in text
 
 
