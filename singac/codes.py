@@ -88,11 +88,12 @@ CODES: dict[str, str] = {
     # data files
     "SG0210": "the files that data names are there",
     "SG0211": "the files that data names can be read",
-    "SG0212": "mean and std of data are numbers",
+    "SG0212": "mean and std of data are numbers or computed",
     "SG0213": "a part that is held out has examples, and leaves some to train on",
     "SG0214": "the shape of an example has as many values as the file's examples",
     "SG0215": "a separator is one character that is no part of a number",
     "SG0216": "the column of the label is in the file",
+    "SG0217": "std is computed of values that differ",
     "SG0220": "a gzip file is whole",
     "SG0221": "an idx file starts with its magic number",
     "SG0222": "images and labels are idx files of their own dimensions",

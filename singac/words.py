@@ -46,9 +46,7 @@ def schedules() -> tuple[Word, ...]:
 
 
 def sources() -> tuple[Word, ...]:
-    return tuple(
-        Word(s.name, f"{s.doc}; gives {', '.join(s.fields)}", s.settings) for s in SOURCES.values()
-    )
+    return tuple(Word(s.name, f"{s.doc}; gives {s.gives}", s.settings) for s in SOURCES.values())
 
 
 def algorithms() -> tuple[Word, ...]:

@@ -195,7 +195,7 @@ def _labels_fit(net: Net, dataset: Dataset, report: Report) -> bool:
 def _label_fits(net: Net, layer: Layer, label: Layer, dataset: Dataset, report: Report) -> None:
     largest = dataset.facts.label
     classes = columns(net.graph.layer(layer.sources[0]).shape)
-    field = SOURCES[dataset.request.kind].fields[-1]
+    field = dataset.facts.fields[-1].name
     if label.name != field:
         related = () if label.kind is None else (Place(label.span, f"`{label.name}` is a layer"),)
         message = f"`{label.name}` holds no class numbers, and `{layer.name}` needs them"

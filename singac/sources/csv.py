@@ -47,7 +47,10 @@ def survey(request: Request, part: Part) -> Survey:
         if classes and len(values):
             found = _largest_label(block, values[:, label], table.path)
             largest = found if largest is None or found.largest > largest.largest else largest
-    return Survey(examples, (features,), largest if classes else None)
+    fields: tuple[tuple[str, tuple[int, ...]], ...] = (("features", (features,)),)
+    if request.get("label") != "none":
+        fields = (*fields, ("label", (1,)))
+    return Survey(examples, fields, largest if classes else None)
 
 
 def load(request: Request, part: Part) -> dict[str, Array]:
@@ -149,7 +152,7 @@ CSV = SourceKind(
         ),
         *COMMON_SETTINGS,
     ),
-    fields=("features", "label"),
+    gives="features, label",
     locate=locate,
     survey=survey,
     load=load,

@@ -145,7 +145,8 @@ def survey(request: Request, part: Part) -> Survey:
     with Stream(images) as stream:
         header = _image_header(stream)
     values = _read_labels(labels, header.sizes[0], images)
-    return Survey(header.sizes[0], _image_shape(header), _largest_label(values, labels))
+    fields = (("image", _image_shape(header)), ("label", (1,)))
+    return Survey(header.sizes[0], fields, _largest_label(values, labels))
 
 
 def load(request: Request, part: Part) -> dict[str, Array]:
@@ -296,7 +297,7 @@ IDX = SourceKind(
         ),
         *COMMON_SETTINGS,
     ),
-    fields=("image", "label"),
+    gives="image, label",
     locate=locate,
     survey=survey,
     load=load,

@@ -82,10 +82,14 @@ class LabelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the files of one part hold: examples, shape of one, and the largest label of classes."""
+    """What the files of one part hold: examples, fields in order, the largest label of classes.
+
+    A field is its name and its shape an example. The first holds the values that `shape`, `scale`,
+    `mean` and `std` are about; class labels are in the last.
+    """
 
     examples: int
-    shape: tuple[int, ...]
+    fields: tuple[tuple[str, tuple[int, ...]], ...]
     label: LabelFacts | None = None
 
 
@@ -137,27 +141,32 @@ class SourceKind:
     load(request, part)      raw values of each field, one row an example
 
     All three raise `Failed` with exit code DAMAGED where files are missing or not what they
-    should be. `fields` are in order; a request can do without the last (a csv without label).
+    should be. `gives` names the fields for a reader.
     """
 
     name: str
     doc: str
     settings: tuple[Setting, ...]
-    fields: tuple[str, ...]
+    gives: str
     locate: Callable[[Request], tuple[Part, ...]]
     survey: Callable[[Request, Part], Survey]
     load: Callable[[Request, Part], dict[str, Array]]
 
 
+COMPUTED = "computed"
+
 _PART = (Sort.FRACTION, Sort.PATH)
+_STATISTIC = (Sort.WORD, Sort.NUMBER)
 
 # fmt: off
 COMMON_SETTINGS = (
     Setting("shape", "the shape of an example, the file's own when left out",
             sorts=(Sort.SHAPE,), optional=True, within=AT_LEAST_ONE),
     Setting("scale", "raw values are multiplied by it", default=1.0),
-    Setting("mean", "then it is subtracted", default=0.0),
-    Setting("std", "then it divides them", default=1.0, within=POSITIVE),
+    Setting("mean", "then it is subtracted; computed: one number, over the training part",
+            sorts=_STATISTIC, choices=(COMPUTED,), default=0.0),
+    Setting("std", "then it divides them; computed likewise",
+            sorts=_STATISTIC, choices=(COMPUTED,), default=1.0, within=POSITIVE),
     Setting("shuffle", "every epoch of training in an order of its own",
             sorts=(Sort.BOOLEAN,), default=True),
     Setting("test", "the part of the examples held out for testing, or a file of them",

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from singac.diagnostics import Diagnostic, Failed, Place, Report, Span
 from singac.settings import Given, SettingValue, Sort, check_settings, describe, shape_text
 from singac.sources.damage import damaged, placed
-from singac.sources.kind import Facts, FieldFacts, LabelFacts, Part, Request, SourceKind, Survey
+from singac.sources.kind import COMPUTED, Facts, FieldFacts, LabelFacts, Part, Request, Survey
 from singac.sources.parts import held_out_counts
-from singac.sources.prepare import known_facts
+from singac.sources.prepare import known_facts, read
+from singac.sources.statistics import mean_and_std
 from singac.sources.table import SOURCES
 
 _STATISTICS = ("mean", "std")
@@ -61,16 +62,25 @@ def facts_of(request: Request) -> Facts:
     for name, count in held_out_counts(request, counts["train"]).items():
         counts[name] = count
         counts["train"] -= count
-    shape = _shape(request, surveys[0].shape)
     shuffle = request.get("shuffle") is True
-    return Facts(_fields(request, kind, shape), **counts, shuffle=shuffle, label=_label(surveys))
+    fields = _fields(request, surveys[0])
+    return Facts(fields, **counts, shuffle=shuffle, label=_label(surveys))
 
 
-def _fields(request: Request, kind: SourceKind, shape: tuple[int, ...]) -> tuple[FieldFacts, ...]:
-    first, *rest = kind.fields
-    scale, mean, std = (request.number(n) for n in ("scale", "mean", "std"))
-    labels = () if request.get("label") == "none" else tuple(FieldFacts(n, (1,)) for n in rest)
-    return (FieldFacts(first, shape, scale, mean, std), *labels)
+def _fields(request: Request, survey: Survey) -> tuple[FieldFacts, ...]:
+    """The fields of the survey, the first as the settings say."""
+    (first, own), *rest = survey.fields
+    shape = _shape(request, own)
+    mean, std = _statistics(request, first)
+    others = (FieldFacts(name, shape) for name, shape in rest)
+    return (FieldFacts(first, shape, request.number("scale"), mean, std), *others)
+
+
+def _statistics(request: Request, field: str) -> tuple[float, float]:
+    """`mean` and `std`; the training part is read where one of them is computed."""
+    if COMPUTED in (request.get("mean"), request.get("std")):
+        return mean_and_std(request, read(request)["train"][field])
+    return request.number("mean"), request.number("std")
 
 
 def _label(surveys: list[Survey]) -> LabelFacts | None:
@@ -94,25 +104,23 @@ def _shape(request: Request, own: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_same_shape(part: Part, train: Survey, other: Survey) -> None:
-    if train.shape != other.shape:
-        raise damaged(
-            "SG0228",
-            f"the {part.name} part has examples of {shape_text(other.shape)} values, "
-            f"the training part of {shape_text(train.shape)}",
-            part.files[0],
-        )
+    if train.fields == other.fields:
+        return
+    own, wanted = (", ".join(f"{n} {shape_text(s)}" for n, s in f.fields) for f in (other, train))
+    message = f"the {part.name} part has examples of {own}, the training part of {wanted}"
+    raise damaged("SG0228", message, part.files[0])
 
 
 def _unsupported(given: Mapping[str, Given], report: Report) -> bool:
     found = [(n, given[n]) for n in _STATISTICS if n in given]
-    texts = [(n, g) for n, g in found if isinstance(g.value, str)]
+    texts = [(n, g) for n, g in found if isinstance(g.value, str) and g.value != COMPUTED]
     for name, value in texts:
         report.error(
             "SG0212",
-            f"`{name}` from a file or from the data itself is not supported yet",
+            f"`{name}` from a file is not supported yet",
             value.span,
             f"this is {describe(value.value)}",
-            help="give a number",
+            help=f"give a number, or {name} = {COMPUTED}",
         )
     return bool(texts)
 
