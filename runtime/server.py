@@ -20,7 +20,6 @@ class Server:
 
     def __init__(self, plan: Plan, native: Native, stub: Stub) -> None:
         self._plan, self._native, self._stub = plan, native, stub
-        self._settings = dict(plan.update.rate.settings)
         # The scalars of the native call, for each pair of scales that a param has.
         params = (plan.params[part.param] for part in plan.slices)
         self._scales = [(p.lr_scale, p.wd_scale) for p in params]
@@ -44,7 +43,7 @@ class Server:
 
     def begin(self, step: int) -> None:
         """Set the scalars of a step, if the rate or the step changes them."""
-        rate = schedules.rate(self._plan.update.rate.kind, self._settings, step)
+        rate = schedules.rate(self._plan.update.rate, step)
         if rate != self._rate or self._counts_steps:
             self._rate = rate
             self._set_scalars(rate, step)

@@ -1,7 +1,11 @@
-"""Learning rates as functions of the step, which counts from 0."""
+"""Learning rates as functions of the step, which counts from 0.
+
+A process computes them too: nothing here may need the compiler.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,21 +17,44 @@ Settings = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """A learning rate as a function of the step: a row of the table below and its settings.
+
+    `settings` has every setting of the kind, defaults filled in: a tuple of one number, or of many
+    where it is variadic. `then` is the schedule inside one that takes such.
+    """
+
+    kind: str
+    settings: tuple[tuple[str, tuple[float, ...]], ...]
+    then: Schedule | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleKind:
-    """A schedule: its settings, its formula as it is documented, and the formula computed."""
+    """A schedule: its settings, its formula as it is documented, and the formula computed.
+
+    Of a schedule with another one inside, `rate` is the factor on the rate of that one, which
+    begins with its own step 0 when `steps` of this one are over.
+    """
 
     name: str
     settings: tuple[Setting, ...]
     formula: str
     rate: Callable[[Settings, int], float]
 
+    @property
+    def then(self) -> Setting | None:
+        """The setting that is a schedule itself."""
+        return next((s for s in self.settings if Sort.SCHEDULE in s.sorts), None)
 
-def rate(kind: str, settings: Settings, step: int) -> float:
-    """Learning rate of step `step`; `settings` has every setting of the kind, defaults filled in.
 
-    A setting is a tuple of one number, or of many where it is variadic.
-    """
-    return SCHEDULES[kind].rate(settings, step)
+def rate(schedule: Schedule, step: int) -> float:
+    """Learning rate of step `step`."""
+    settings = dict(schedule.settings)
+    own = SCHEDULES[schedule.kind].rate(settings, step)
+    if schedule.then is None:
+        return own
+    return own * rate(schedule.then, max(step - int(settings["steps"][0]), 0))
 
 
 def check_alternation(given: tuple[Given, ...], span: Span, report: Report) -> bool:
@@ -89,6 +116,15 @@ def _inverse_t(s: Settings, step: int) -> float:
     return s["rate"][0] / (1.0 + step / s["every"][0])
 
 
+def _cosine(s: Settings, step: int) -> float:
+    r = min(step / s["every"][0], 1.0)
+    return s["final"][0] + (s["rate"][0] - s["final"][0]) * (1.0 + math.cos(math.pi * r)) / 2.0
+
+
+def _warmup(s: Settings, step: int) -> float:
+    return min((step + 1) / s["steps"][0], 1.0)
+
+
 _RATE = Setting("rate", "the rate at step 0", positional=True, within=NOT_NEGATIVE)
 _RATES = Setting(
     "rates",
@@ -100,6 +136,22 @@ _RATES = Setting(
 _GAMMA = Setting("gamma", "the factor of each change", within=POSITIVE)
 _GROWTH = Setting("gamma", "how fast the divisor grows", within=NOT_NEGATIVE)
 _FINAL = Setting("final", "the rate after `every` steps and from then on", within=NOT_NEGATIVE)
+_LOWEST = Setting(
+    "final", "the rate after `every` steps and from then on", default=0.0, within=NOT_NEGATIVE
+)
+_STEPS = Setting(
+    "steps",
+    "steps until the rate is that of `then`",
+    sorts=(Sort.INTEGER,),
+    positional=True,
+    within=AT_LEAST_ONE,
+)
+_THEN = Setting(
+    "then",
+    "the rate from then on; its steps count from there",
+    sorts=(Sort.NUMBER, Sort.SCHEDULE),
+    within=NOT_NEGATIVE,
+)
 _POWER = Setting("power", "the exponent of the divisor", within=NOT_NEGATIVE)
 
 
@@ -125,6 +177,11 @@ _KINDS = (
                  "rate (1 + gamma step)^-power", _inverse),
     ScheduleKind("inverse_t", (_RATE, _every("steps in which the rate halves for the first time")),
                  "rate / (1 + step / every)", _inverse_t),
+    ScheduleKind("cosine", (_RATE, _every("steps from `rate` to `final`"), _LOWEST),
+                 "final + (rate - final) (1 + cos(pi r)) / 2, r = min(step / every, 1)", _cosine),
+    ScheduleKind("warmup", (_STEPS, _THEN),
+                 "then(0) (step + 1) / steps before step `steps`, from there then(step - steps)",
+                 _warmup),
 )
 # fmt: on
 SCHEDULES: dict[str, ScheduleKind] = {kind.name: kind for kind in _KINDS}

@@ -28,6 +28,7 @@ class Sort(StrEnum):
     WORD = "a word"
     TEXT = "a text in quotes"
     PATH = "a path in quotes"
+    SCHEDULE = "a schedule"
 
 
 _NUMERIC = (Sort.NUMBER, Sort.INTEGER, Sort.FRACTION, Sort.SHAPE)
@@ -180,6 +181,10 @@ def _as_sort(sort: Sort, setting: Setting, value: SettingValue) -> SettingValue 
             return _as_integer(value)
         case Sort.NUMBER | Sort.FRACTION:
             return float(value) if _is_number(value) else None
+        case Sort.SCHEDULE:
+            raise AssertionError(
+                "a schedule is no plain value: the updater's rate is resolved apart"
+            )
 
 
 def _as_shape(value: SettingValue) -> tuple[int, ...] | None:

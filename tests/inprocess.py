@@ -61,7 +61,7 @@ class InProcess:
     def update(self, step: int = 0) -> None:
         """What the servers do with the gradients of a step, all slices in one call."""
         plan = self.plan
-        rate = schedules.rate(plan.update.rate.kind, dict(plan.update.rate.settings), step)
+        rate = schedules.rate(plan.update.rate, step)
         function = load.load(plan, plan.processes[0]).update
         summed = np.sum(self.gradients, axis=0, dtype=np.float32)
         gathered, states = _copy(summed), _copy(np.concatenate([*self.states, summed]))

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from singac.diagnostics import Report, Source, Span
-from singac.schedules import SCHEDULES, check_alternation, rate
+from singac.schedules import SCHEDULES, Schedule, check_alternation, rate
 from singac.settings import Given
 
 SPAN = Span(Source("net.singa", "fixed_step"), 0, 10)
@@ -27,6 +27,8 @@ RATES: list[tuple[str, dict[str, tuple[float, ...]], dict[int, float]]] = [
     ("inverse",     {"rate": (0.5,), "gamma": (0.1,), "power": (2.0,)},
                     {0: 0.5, 10: 0.125, 30: 0.03125}),
     ("inverse_t",   {"rate": (0.6,), "every": (4.0,)},                   {0: 0.6, 4: 0.3, 8: 0.2}),
+    ("cosine",      {"rate": (0.8,), "every": (90.0,), "final": (0.2,)},
+                    {0: 0.8, 30: 0.65, 45: 0.5, 60: 0.35, 90: 0.2, 91: 0.2, 10**6: 0.2}),
 ]
 # fmt: on
 
@@ -36,12 +38,30 @@ def test_formulas(
     kind: str, settings: dict[str, tuple[float, ...]], rates: dict[int, float]
 ) -> None:
     assert list(settings) == [s.name for s in SCHEDULES[kind].settings]
+    schedule = Schedule(kind, tuple(settings.items()))
     for step, wanted in rates.items():
-        assert rate(kind, settings, step) == pytest.approx(wanted, rel=1e-14), step
+        assert rate(schedule, step) == pytest.approx(wanted, rel=1e-14), step
+
+
+STEP = Schedule("step", (("rate", (0.8,)), ("gamma", (0.5,)), ("every", (3.0,))))
+WARMUP = Schedule("warmup", (("steps", (4.0,)),), STEP)
+
+
+def test_a_warmup_rises_to_the_schedule_that_follows_and_then_starts_it() -> None:
+    rising, following = [0.2, 0.4, 0.6, 0.8], [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2]
+    assert [rate(WARMUP, k) for k in range(11)] == pytest.approx(rising + following, rel=1e-14)
+
+
+def test_a_warmup_in_a_warmup() -> None:
+    twice = Schedule("warmup", (("steps", (2.0,)),), WARMUP)
+    rising = [0.1, 0.2]
+    rates = [rate(twice, k) for k in range(7)]
+    assert rates == pytest.approx([*rising, *(rate(WARMUP, k) for k in range(5))], rel=1e-14)
 
 
 def test_every_schedule_is_tested() -> None:
-    assert list(dict.fromkeys(kind for kind, _, _ in RATES)) == list(SCHEDULES)
+    tested = dict.fromkeys([*(kind for kind, _, _ in RATES), WARMUP.kind])
+    assert list(tested) == list(SCHEDULES)
 
 
 def _alternates(*numbers: float) -> list[str]:

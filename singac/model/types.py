@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from singac.layers.expression import Expression, evaluate
+from singac.schedules import Schedule as Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +17,6 @@ class Initialiser:
 
     kind: str
     settings: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A learning rate as a function of the step: a row of `singac/schedules.py`, its settings."""
-
-    kind: str
-    settings: tuple[tuple[str, tuple[float, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)

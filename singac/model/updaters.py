@@ -70,7 +70,7 @@ def _update(
     report: Report,
 ) -> Update | None:
     before = len(report.found)
-    rate_argument, others = _split_rate(arguments, report)
+    rate_argument, others = _split(arguments, rate_of(updater), report)
     rate = _rate(updater, rate_argument, scope, node, report)
     table = settings_of(updater)
     later = [a for a in others if isinstance(a, tree.Named) and a.path.text == LATER]
@@ -98,15 +98,15 @@ def rate_of(updater: Updater) -> Setting:
     return Setting(RATE, doc, default=default, positional=True, within=NOT_NEGATIVE)
 
 
-def _split_rate(
-    arguments: Sequence[tree.Argument], report: Report
+def _split(
+    arguments: Sequence[tree.Argument], setting: Setting, report: Report
 ) -> tuple[tree.Argument | None, list[tree.Argument]]:
-    """The argument that gives the rate, named or first, and the others."""
-    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == RATE]
-    first = [a for a in arguments[:1] if isinstance(a, tree.Positional)]
+    """The argument that gives a rate, named or first if it may be, and the others."""
+    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == setting.name]
+    first = [a for a in arguments[:1] if isinstance(a, tree.Positional) and setting.positional]
     rates = first + named
     if len(rates) > 1:
-        given_twice(RATE, rates[0].span, rates[1].span, report)
+        given_twice(setting.name, rates[0].span, rates[1].span, report)
     others = [a for a in arguments if a not in rates]
     return (rates[0] if rates else None), others
 
@@ -125,6 +125,11 @@ def _rate(
         example = f"{updater.name}(rate = 0.1)"
         report.error("SG0202", "setting `rate` is missing", node.span, help=f"write {example}")
         return None
+    return _schedule(argument, scope, report)
+
+
+def _schedule(argument: tree.Argument, scope: Scope, report: Report) -> Schedule | None:
+    """A rate as it is written: a number, or a schedule that may have another one inside."""
     assert not isinstance(argument, tree.Drawn), "a rate is given, not drawn"
     value = evaluate(argument.value, scope, report)
     match value:
@@ -133,7 +138,7 @@ def _rate(
         case Fraction() if value >= 0:
             return _fixed(float(value))
         case Called(name) if name in SCHEDULES:
-            return _schedule(value, report)
+            return _called(value, report)
         case Word(text) if text not in SCHEDULES:
             unknown_name(value, scope, report)
             return None
@@ -149,17 +154,36 @@ def _fixed(rate: float) -> Schedule:
     return Schedule("fixed", ((RATE, (rate,)),))
 
 
-def _schedule(called: Called, report: Report) -> Schedule | None:
+def _called(called: Called, report: Report) -> Schedule | None:
     kind = SCHEDULES[called.name]
-    matched = match_settings(called.arguments, kind.settings, called.scope, called.span, report)
-    if matched is None:
+    plain = [s for s in kind.settings if s != kind.then]
+    argument, others = None, list(called.arguments)
+    known: tuple[str, ...] = ()
+    if kind.then is not None:
+        argument, others = _split(called.arguments, kind.then, report)
+        known = (kind.then.name,)
+    matched = match_settings(others, plain, called.scope, called.span, report, known)
+    then = None if kind.then is None else _inner(kind.then, argument, called, report)
+    if matched is None or (kind.then is not None and then is None):
         return None
     many = matched.variadic
     if called.name == "fixed_step" and not check_alternation(many, called.span, report):
         return None
     settings = [(n, (_number(v),)) for n, v in matched.values.items()]
     variadic = [(s.name, tuple(map(_of, many))) for s in kind.settings if s.variadic]
-    return Schedule(kind.name, (*settings, *variadic))
+    return Schedule(kind.name, (*settings, *variadic), then)
+
+
+def _inner(
+    setting: Setting, argument: tree.Argument | None, called: Called, report: Report
+) -> Schedule | None:
+    """The schedule inside another one."""
+    if argument is not None:
+        return _schedule(argument, called.scope, report)
+    message = f"setting `{setting.name}` is missing"
+    help = f"`{setting.name}` is {setting.accepts}: {setting.doc}"
+    report.error("SG0202", message, called.span, help=help)
+    return None
 
 
 def _of(given: Given) -> float:
