@@ -29,6 +29,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "raise": _raise,
     "exit":  lambda: sys.exit(3),
     "segv":  lambda: ctypes.string_at(0),
+    "abort": os.abort,
     "kill":  lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop":  lambda: os.kill(os.getpid(), signal.SIGSTOP),
 }

@@ -16,6 +16,8 @@ from singac.diagnostics import Diagnostic, Exit, Failed
 
 LAUNCHERS = ("mpiexec.hydra", "mpiexec")
 LAUNCHER_NAME = "HYDRA"
+# Within a node MPICH has shared memory of its own; what UCX would add is never used.
+NETWORK_ONLY = ("UCX_TLS", "^shm")
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -60,4 +62,5 @@ def environment(address: str) -> dict[str, str]:
     variables = {**os.environ, channel.VARIABLE: address}
     if given or root not in [*site.getsitepackages(), site.getusersitepackages()]:
         variables["PYTHONPATH"] = os.pathsep.join([root, given] if given else [root])
+    variables.setdefault(*NETWORK_ONLY)
     return variables | dict.fromkeys(ONE_THREAD, "1")

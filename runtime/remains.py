@@ -1,7 +1,8 @@
 """What a run may leave behind: processes and files of shared memory.
 
-Only what was seen to be this run's own is ever touched: processes descended from the launcher, and
-files that such a process maps.
+Only what is this run's own is ever touched: processes descended from the launcher, files that such
+a process maps, and files of MPI that have come since the launcher was started and nobody maps:
+their maker was killed before it could be seen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 RANK_VARIABLE = "PMI_RANK"
 SHARED_MEMORY = "/dev/shm/"
+MADE_BY_MPI = ("mpich_shm_", "ucx_shm_posix_")
 DELETED = " (deleted)"
 PATIENCE_SECONDS = 2.0
 
@@ -27,6 +29,14 @@ def mapped_files(pid: int | str) -> list[str]:
         return []
     names = (line.split(maxsplit=5)[5] for line in lines if SHARED_MEMORY in line)
     return list(dict.fromkeys(n for n in names if not n.endswith(DELETED)))
+
+
+def mpi_files() -> list[str]:
+    """Files of shared memory that an MPI library has made, whosever they are."""
+    with contextlib.suppress(OSError):
+        names = sorted(os.listdir(SHARED_MEMORY))
+        return [SHARED_MEMORY + name for name in names if name.startswith(MADE_BY_MPI)]
+    return []
 
 
 def remove_files(names: list[str]) -> None:
@@ -70,6 +80,7 @@ class Belongings:
         self.ranks: dict[int, int] = {}
         self.files: list[str] = []
         self._fresh: list[tuple[int, int]] = []
+        self._before = mpi_files()
         self._open(root)
 
     @property
@@ -101,10 +112,17 @@ class Belongings:
         """End every process and remove every file."""
         self.look()
         kill(self._handles)
-        remove_files(self.files)
+        remove_files([*self.files, *self._orphans()])
         for handle in self._handles.values():
             os.close(handle)
         self._handles.clear()
+
+    def _orphans(self) -> list[str]:
+        fresh = [name for name in mpi_files() if name not in self._before]
+        if not fresh:
+            return []
+        mapped = [name for pid, _ in _processes() for name in mapped_files(pid)]
+        return [name for name in fresh if name not in mapped]
 
     def _open(self, pid: int) -> None:
         if pid in self._handles:

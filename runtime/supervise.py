@@ -238,6 +238,9 @@ class Supervisor:
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(BANNER_SECONDS)
+        for other in (rank, *range(self._job.processes)):
+            if cause := verdict.crash(verdict.tail(self._job.log(other))):
+                return self._died(other, cause)
         banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
         return self._died(rank, banner.cause if banner else "ended without a word")
 

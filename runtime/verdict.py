@@ -11,6 +11,16 @@ from singac.diagnostics import Diagnostic, Exit
 from singac.plan.plan import Plan
 
 LOG_LINES = 40
+# What a process writes of a signal it died of (faulthandler), and how that is told.
+# fmt: off
+CRASHES = {
+    "Aborted":                  "killed by SIGABRT",
+    "Bus error":                "killed by SIGBUS",
+    "Floating-point exception": "killed by SIGFPE",
+    "Illegal instruction":      "killed by SIGILL",
+    "Segmentation fault":       "segmentation fault",
+}
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,15 @@ def read_banner(text: str) -> Banner | None:
     by_signal = re.search(r"EXIT STRING: .*\(signal (\d+)\)", text)
     number = int(by_signal[1]) if by_signal else int(code[1])
     return Banner(int(pid[1]), number, by_signal is not None)
+
+
+def crash(log: str) -> str | None:
+    """The cause a process's log tells, if it crashed.
+
+    A crash takes its time to end a process: the others, ended for its sake, may be gone before.
+    """
+    told = re.search(r"^Fatal Python error: (.*)$", log, re.MULTILINE)
+    return CRASHES.get(told[1], told[1]) if told else None
 
 
 def role(plan: Plan, rank: int) -> str:

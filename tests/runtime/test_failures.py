@@ -18,6 +18,7 @@ CAUSES = {
     "raise": "runtime.faults.InjectedFault: a fault was asked for",
     "exit":  "exited with code 3",
     "segv":  "segmentation fault",
+    "abort": "killed by SIGABRT",
     "kill":  "killed by SIGKILL",
 }
 PLACINGS = {  # workers, servers, separate, the process that fails, its role
@@ -29,7 +30,7 @@ PLACINGS = {  # workers, servers, separate, the process that fails, its role
 PAIRS = (
     ("raise", "alone"), ("exit", "worker"), ("segv", "server"), ("kill", "chief"),
     ("raise", "chief"), ("kill", "worker"), ("exit", "server"), ("segv", "alone"),
-    ("kill", "server"),
+    ("kill", "server"), ("abort", "worker"),
 )
 EARLY = (("raise", "start"), ("kill", "start"), ("exit", "connected"), ("segv", "connected"))
 # fmt: on
@@ -44,7 +45,7 @@ def test_the_first_process_to_fail_is_named(kind: str, placing: str, tmp_path: P
     assert finished.seconds < STARTING + 5
     assert finished.code == 1
     assert finished.last_line == f"error[SG0910]: {who} failed at step 5: {CAUSES[kind]}"
-    assert ("in strike" in finished.stderr) == (kind in ("raise", "segv"))
+    assert ("in strike" in finished.stderr) == (kind in ("raise", "segv", "abort"))
     assert finished.of("end")[0]["status"] == "failed"
 
 
