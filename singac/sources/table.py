@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from singac.sources.cifar import CIFAR
 from singac.sources.csv import CSV
 from singac.sources.idx import IDX
 from singac.sources.kind import SourceKind
 
-SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CSV)}
+SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV)}
