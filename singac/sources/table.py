@@ -6,5 +6,6 @@ from singac.sources.cifar import CIFAR
 from singac.sources.csv import CSV
 from singac.sources.idx import IDX
 from singac.sources.kind import SourceKind
+from singac.sources.npz import NPZ
 
-SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV)}
+SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ)}
