@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ Floats = NDArray[np.float32]
 
 def pack(param: Param, canonical: Floats, packed: Floats) -> None:
     """Fill `packed` (`param.floats` floats) with the values of `canonical`, pads with zeros."""
-    rows, columns = _matrix(param)
+    rows, columns = param.matrix
     wide = np.zeros((rows, padded(columns)), np.float32)
     wide[:, :columns] = canonical.reshape(rows, columns)
     packed[:] = _panels(param, wide).reshape(-1)
@@ -22,7 +20,7 @@ def pack(param: Param, canonical: Floats, packed: Floats) -> None:
 
 def unpack(param: Param, packed: Floats) -> Floats:
     """A copy in the canonical shape."""
-    rows, columns = _matrix(param)
+    rows, columns = param.matrix
     if param.layout is Layout.PANELS:
         wide = packed.reshape(-1, rows, LANES).transpose(1, 0, 2).reshape(rows, -1)
     else:
@@ -34,10 +32,3 @@ def _panels(param: Param, wide: Floats) -> Floats:
     if param.layout is Layout.ROWS:
         return wide
     return wide.reshape(wide.shape[0], -1, LANES).transpose(1, 0, 2)
-
-
-def _matrix(param: Param) -> tuple[int, int]:
-    """Rows and columns; leading dimensions count as rows, a vector is one row."""
-    if not param.shape:
-        return 1, 1
-    return math.prod(param.shape[:-1]), param.shape[-1]

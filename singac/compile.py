@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from singac.codegen import gemm
+from singac.codegen.stretch import scratch_bytes
 from singac.diagnostics import Diagnostic, Source
 from singac.model import resolve
 from singac.model.resolve import Choices, Model
@@ -51,7 +51,7 @@ def compile_source(
 
 def _compile(model: Model) -> Compiled:
     net = partition(model)
-    plan = project(net, model, _digest(model, net), _scratch)
+    plan = project(net, model, _digest(model, net), scratch_bytes)
     verify(plan)
     return Compiled(model, net, plan)
 
@@ -66,7 +66,3 @@ def _digest(model: Model, net: PartitionedNet) -> str:
     update = model.train.update
     parts = (net.params, update.states, update.assigns, update.scalars, update.rate)
     return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
-
-
-def _scratch(role: str, rows: int, inputs: int, outputs: int) -> int:
-    return gemm.scratch_bytes(gemm.Product(role, rows, inputs, outputs))  # type: ignore[arg-type]

@@ -69,6 +69,14 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             rows.emit_hits(frame, operation)
 
 
+def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
+    """Bytes of 64-byte aligned working memory that an operation needs on any machine."""
+    match operation:
+        case Product():
+            return gemm.scratch_bytes(product_of(operation, buffers))
+    return 0
+
+
 def _emit_product(frame: Frame, operation: Product, host: Host, scratch: ir.Value) -> None:
     then = operation.then
     product = product_of(operation, frame.buffers)

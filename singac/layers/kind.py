@@ -77,13 +77,15 @@ class Wanted:
 class ParamSpec:
     """A param a layer has: its role, canonical shape, and initialiser where none is written.
 
-    A layer can do without one that is `optional`: `bias = none`.
+    A layer can do without one that is `optional`: `bias = none`. A matrix that dense products read
+    lies `in_panels` of 16 columns; others row by row, a row for each index of the first dimension.
     """
 
     role: str
     shape: Sizes
     initialiser: tuple[str, Mapping[str, float]]
     optional: bool = False
+    in_panels: bool = True
 
 
 class Misfit(Exception):

@@ -41,7 +41,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class NetParam:
-    """A param of the net, in its canonical shape."""
+    """A param of the net, in its canonical shape; `in_panels` or row by row in memory."""
 
     name: str
     shape: Sizes
@@ -49,6 +49,7 @@ class NetParam:
     lr_scale: float
     wd_scale: float
     span: Span
+    in_panels: bool = True
 
 
 class NetGraph:

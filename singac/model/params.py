@@ -231,7 +231,10 @@ class ParamTable:
         lr_scale, wd_scale = scales
         if initialiser is None:
             return None
-        return NetParam(known.name, known.shape, initialiser, lr_scale, wd_scale, known.span)
+        in_panels = known.default.in_panels
+        return NetParam(
+            known.name, known.shape, initialiser, lr_scale, wd_scale, known.span, in_panels
+        )
 
     def _initialiser(self, known: _Known, shape: Sizes, spec: ParamSpec) -> Initialiser | None:
         if known.drawn is None:

@@ -16,7 +16,7 @@ from singac.layers.kind import Dimension
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
-from singac.partition.space import LANES, Layout, Param, Slice, padded
+from singac.partition.space import LANES, Layout, Param, Slice, matrix, padded
 from singac.partition.split import Piece, split
 from singac.syntax import tree
 
@@ -122,14 +122,13 @@ def _check_batch(model: Model, report: Report) -> None:
 
 
 def place_params(params: tuple[NetParam, ...]) -> tuple[Param, ...]:
-    """Params end to end in the param space, matrices in panels of 16 columns."""
+    """Params end to end in the param space, matrices in panels of 16 columns or in rows."""
     placed: list[Param] = []
     start = 0
     for param in params:
-        *outer, columns = param.shape
-        assert len(outer) <= 1, f"{param.name} is neither a matrix nor a vector"
-        layout = Layout.PANELS if outer else Layout.ROWS
-        floats = (outer[0] if outer else 1) * padded(columns)
+        layout = Layout.PANELS if param.in_panels and len(param.shape) > 1 else Layout.ROWS
+        rows, columns = matrix(param.shape, layout)
+        floats = rows * padded(columns)
         placed.append(
             Param(
                 param.name,

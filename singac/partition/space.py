@@ -10,6 +10,7 @@ dense layer:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,10 +25,23 @@ def padded(columns: int) -> int:
 
 
 class Layout(StrEnum):
-    """How the elements of a buffer lie: `rows` each padded to whole vectors, or `panels`."""
+    """How the elements of a buffer lie: `rows` each padded to whole vectors, or `panels`.
+
+    Of a param of more than two dimensions `rows` are those of the first, [filters][all the rest],
+    and panels are cut of the last.
+    """
 
     ROWS = "rows"
     PANELS = "panels"
+
+
+def matrix(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
+    """Rows and columns of a canonical shape in a layout."""
+    if len(shape) < 2:
+        return 1, math.prod(shape)
+    if layout is Layout.ROWS:
+        return shape[0], math.prod(shape[1:])
+    return math.prod(shape[:-1]), shape[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,11 @@ class Param:
     initialiser: Initialiser
     lr_scale: float = 1.0
     wd_scale: float = 1.0
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns as they lie; a vector is one row."""
+        return matrix(self.shape, self.layout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ serve the slices of its server               serve every slice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from singac.layers.operations import Operation, Product, Role, reads, writes
+from singac.layers.operations import Operation, reads, writes
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
@@ -54,11 +54,11 @@ from singac.plan.plan import (
 
 FLOAT_BYTES = 4
 SCRATCH = "scratch:"  # no layer can be called so
-Scratch = Callable[[str, int, int, int], int]  # role, rows, inputs, outputs -> bytes
+Scratch = Callable[[Operation, Mapping[str, Buffer]], int]  # -> bytes on any machine
 
 
 def project(net: PartitionedNet, model: Model, digest: str, scratch: Scratch) -> Plan:
-    """The plan of a run; `scratch` tells the working memory of a product on any machine."""
+    """The plan of a run; `scratch` tells the working memory of an operation."""
     projector = _Projector(net, model, scratch)
     topology, training = model.cluster.topology, model.train.training
     processes = tuple(projector.process(rank) for rank in range(topology.processes))
@@ -185,7 +185,7 @@ class _Projector:
         buffers = tuple(
             replace(phase.buffers[n], first=0, last=0) for n in names if n in phase.buffers
         )
-        scratch = max((self._scratch_of(o, phase.buffers) for o in operations), default=0)
+        scratch = max((self.scratch(o, phase.buffers) for o in operations), default=0)
         label = f"{phase_name}: {_span_of(operations)}"
         stretch = Stretch(label, rows, operations, buffers, phase.scratch, scratch)
         return self.stretches.setdefault(stretch, len(self.stretches))
@@ -206,7 +206,7 @@ class _Projector:
         buffers = {b.name: b for b in self._fixed_buffers()}
         wishes = _lifetimes(items, order, rows, self._fields())
         sizes = {**buffers, **_unplaced(order, rows)}
-        largest = max((self._scratch_of(o, sizes) for o in _only(items)), default=0)
+        largest = max((self.scratch(o, sizes) for o in _only(items)), default=0)
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
         offsets, arena = place(wishes)
         for wish in wishes:
@@ -231,22 +231,13 @@ class _Projector:
         """Params, gradients and metrics, whose places no lifetime decides."""
         found = []
         for param in self.net.params:
-            *outer, columns = param.shape
-            rows = outer[0] if outer else 1
+            rows, columns = param.matrix
             at = param.start * FLOAT_BYTES
             spaces = ((param.name, Space.PARAMS), (gradient_of(param.name), Space.GRADIENTS))
             found += [Buffer(n, space, at, rows, columns, param.layout) for n, space in spaces]
         for k, metric in enumerate(metrics_of(self.net.graph)):
             found.append(Buffer(metric_buffer(metric), Space.METRICS, 8 * k, 1, 1))
         return found
-
-    def _scratch_of(self, operation: Operation, buffers: dict[str, Buffer]) -> int:
-        if not isinstance(operation, Product):
-            return 0
-        is_gradient = operation.role is Role.WEIGHT_GRADIENT
-        weight = buffers[operation.out if is_gradient else operation.right]
-        rows = buffers[operation.left].rows
-        return self.scratch(operation.role.value, rows, weight.rows, weight.columns)
 
     # -- costs -------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from singac.compile import _scratch
+from singac.codegen.stretch import scratch_bytes
 from singac.model.resolve import Choices
 from singac.partition.partition import partition
 from singac.plan.order import gradient_of, train_order
@@ -37,7 +37,7 @@ BATCH = 6
 
 def plan_of(text: str, workers: int = 1) -> Plan:
     model = programs.model(text, Choices(np=workers))
-    return project(partition(model), model, "digest", _scratch)
+    return project(partition(model), model, "digest", scratch_bytes)
 
 
 def batch_of(seed: int, rows: int = BATCH) -> dict[str, Array]:

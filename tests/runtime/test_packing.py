@@ -22,6 +22,7 @@ def param(shape: tuple[int, ...], layout: Layout, floats: int) -> Param:
         ((2, 3, 16), Layout.PANELS, 96),
         ((20,), Layout.ROWS, 32),
         ((2, 5), Layout.ROWS, 32),
+        ((4, 3, 2, 3), Layout.ROWS, 128),
         ((), Layout.ROWS, 16),
     ],
 )
