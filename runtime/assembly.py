@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from runtime import snapshot
+from runtime import checkpoint, snapshot
 from runtime import stub as stubs
+from runtime.best import Start
 from runtime.channel import Line
 from runtime.job import Job
 from runtime.messages import MessageStub
@@ -21,18 +22,20 @@ from singac.plan.encode import from_json
 from singac.plan.plan import Plan, Process
 
 
-def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, int]:
-    """The session of this process, memory filled, and the step it begins with."""
+def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, Start]:
+    """The session of this process, memory filled, and where it begins."""
     plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
     process = plan.processes[rank]
     stub = _stub(plan, process, mark)
     native = load(plan, process)
     resumed = Path(job.resume) if job.resume else None
-    first = _fill(plan, stub, resumed)
-    stub.ready(first)
+    if stub.owns_memory_of_node():
+        snapshot.fill(plan, stub.params, stub.states, resumed)
+    start = checkpoint.start(resumed)
+    stub.ready(start.step)
     worker = Worker(plan, process, native, stub, job.data_folder)
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints)
-    return session, first
+    return session, start
 
 
 def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
@@ -41,9 +44,3 @@ def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
     if node.Get_size() < world.Get_size() or stubs.prefers_messages():
         return MessageStub(plan, process, world, mark)
     return SharedStub(plan, process, node, mark)
-
-
-def _fill(plan: Plan, stub: Stub, resumed: Path | None) -> int:
-    if stub.owns_memory_of_node():
-        return snapshot.fill(plan, stub.params, stub.states, resumed)
-    return snapshot.first_step(resumed)

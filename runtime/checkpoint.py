@@ -10,6 +10,7 @@ A folder gets its name by one rename when everything in it has reached the disk.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
+
+from runtime.best import Best, Start
 
 FORMAT_VERSION = "1.0"
 MANIFEST = "manifest.json"
@@ -43,7 +46,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a checkpoint holds. `examples` have been read when `step` steps are done."""
+    """What a checkpoint holds. `examples` have been read when `step` steps are done.
+
+    `best` is the best validation so far, where training stops by it.
+    """
 
     net: str
     step: int
@@ -51,6 +57,7 @@ class Manifest:
     examples: int
     plan: str
     tensors: tuple[Tensor, ...]
+    best: Best | None = None
 
 
 def folder_name(step: int) -> str:
@@ -71,10 +78,12 @@ def candidates(path: Path) -> list[Path]:
     return listed(path) or listed(path / "checkpoints")
 
 
-def remove_older(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints (0: keep all)."""
+def remove_older(folder: Path, keep: int, best: Best | None = None) -> None:
+    """Remove all but the newest `keep` checkpoints (0: keep all) and the best."""
+    spared = folder_name(best.step) if best is not None else ""
     for path in listed(folder)[keep:] if keep > 0 else []:
-        discard(path)
+        if path.name != spared:
+            discard(path)
 
 
 def discard(path: Path) -> None:
@@ -112,6 +121,7 @@ def _body(manifest: Manifest) -> dict[str, object]:
         "seed": manifest.seed,
         "examples": manifest.examples,
         "plan": manifest.plan,
+        "best": dataclasses.asdict(manifest.best) if manifest.best is not None else None,
         "tensors": table,
     }
 
@@ -133,12 +143,26 @@ def read_manifest(folder: Path) -> Manifest:
             Tensor(t["name"], tuple(t["shape"]), t["file"], t["sha256"]) for t in body["tensors"]
         )
         return Manifest(
-            body["net"], body["step"], body["seed"], body["examples"], body["plan"], tensors
+            body["net"],
+            body["step"],
+            body["seed"],
+            body["examples"],
+            body["plan"],
+            tensors,
+            Best(**body["best"]) if body.get("best") else None,
         )
     except OSError as error:
         raise Damaged(f"the manifest cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged("the manifest is not one") from error
+
+
+def start(resumed: Path | None) -> Start:
+    """Where a run begins that resumes this checkpoint, or none; raises Damaged."""
+    if resumed is None:
+        return Start()
+    manifest = read_manifest(resumed)
+    return Start(manifest.step, manifest.best)
 
 
 # -- the tensors -----------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime import checkpoint, snapshot
+from runtime.best import Start, judge
 from runtime.channel import Message
-from runtime.stub import RING, TEST_SLOT, Stub, Sums
+from runtime.stub import RING, TEST_SLOT, VALIDATE_SLOT, Stub, Sums
 from singac.plan.plan import Plan
 
 
@@ -22,19 +23,21 @@ class Diverged(Exception):
 
 
 class Chief:
-    """Reads metrics and writes checkpoints; `first` is the step the run begins with."""
+    """Reads metrics, writes checkpoints and decides when to stop early."""
 
     def __init__(
         self,
         plan: Plan,
         stub: Stub,
-        first: int,
+        start: Start,
         folder: Path,
         tell: Callable[[Message], None],
     ) -> None:
         self._plan, self._stub, self._folder, self._tell = plan, stub, folder, tell
-        self._first = self._read = self._shown = first
+        self._first = self._read = self._shown = start.step
+        self._best = start.best
         self._saved = -1
+        self._only_best: Path | None = None
         self._clock = time.perf_counter()
 
     # Metrics of training
@@ -75,12 +78,46 @@ class Chief:
         named = zip(self._plan.metrics, sums, strict=True)
         return {name: value / examples for name, value in named}
 
-    # Tests and checkpoints
+    # Tests, validations and checkpoints
 
     def tested(self, done: int, round_: int, examples: int) -> None:
         """Wait for all workers' sums of a test and tell the means."""
         means = self._means(self._stub.sums(TEST_SLOT, round_), examples)
         self._tell(_event("test", done, means))
+
+    def validated(self, done: int, round_: int, examples: int) -> bool:
+        """Wait for all workers' sums of a validation and tell the means.
+
+        Gives whether training ends here, which the others hear if it may. The best params so far
+        are saved. Raises Diverged when the loss is not finite.
+        """
+        means = self._means(self._stub.sums(VALIDATE_SLOT, round_), examples)
+        loss = next(iter(means.values()))
+        if not math.isfinite(loss):
+            raise Diverged(f"loss became {loss} in the validation after step {done}")
+        self._tell(_event("validate", done, means))
+        patience = self._plan.training.early_stop
+        if not patience:
+            return False
+        best = self._best = judge(self._best, done, loss)
+        stops = best.since >= patience
+        self._stub.announce(round_, stops)
+        if best.step == done:
+            self._save_best(done)
+        if stops:
+            told = {"best_step": best.step, "best_loss": best.loss}
+            self._tell({"event": "early_stop", "step": done} | told)
+        return stops
+
+    def _save_best(self, done: int) -> None:
+        """The one before goes, if being the best was all that it was saved for."""
+        former = self._only_best
+        self.save(done, last=False)
+        if self._saved != done:
+            return
+        self._only_best = self._folder / checkpoint.folder_name(done)
+        if former is not None and former.exists():
+            checkpoint.discard(former)
 
     def save(self, done: int, last: bool) -> None:
         """Write a checkpoint, unless this step has one.
@@ -88,13 +125,14 @@ class Chief:
         A disk that refuses is worth a warning, but not for the last one: then OSError is raised.
         """
         if self._saved == done:
+            self._only_best = None
             return
         for param in range(len(self._plan.params)):
             self._stub.pull(param, done)
         self._stub.gather_states()
         try:
             path = snapshot.save(
-                self._plan, self._stub.params, self._stub.states, done, self._folder
+                self._plan, self._stub.params, self._stub.states, done, self._best, self._folder
             )
         except OSError as error:
             if last:
@@ -102,8 +140,11 @@ class Chief:
             self._tell({"event": "warning", "step": done, "text": f"no checkpoint: {error}"})
             return
         self._saved = done
-        self._tell({"event": "checkpoint", "step": done, "path": str(path)})
-        checkpoint.remove_older(self._folder, self._plan.training.checkpoint.keep)
+        is_best = self._best is not None and self._best.step == done
+        event: Message = {"event": "checkpoint", "step": done, "path": str(path)}
+        self._tell(event | ({"best": True} if is_best else {}))
+        keep = self._plan.training.checkpoint.keep
+        checkpoint.remove_older(self._folder, keep, self._best)
 
 
 def slot_of(steps_since_first: int) -> tuple[int, int]:

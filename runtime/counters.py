@@ -91,7 +91,7 @@ class Counters:
         self.spins = spins(processes)
 
     def set(self, counter: int, count: int) -> None:
-        """Start counting from `count`; only before any process uses the counter."""
+        """Start counting from `count`; only while nobody waits for the counter or arrives."""
         words = (ctypes.c_int64 * 2).from_address(counter)
         words[0], words[1] = count, 0
 

@@ -25,15 +25,14 @@ _ORDER_STREAM = int.from_bytes(b"epochs", "little")
 
 
 class Feeder:
-    """One part of prepared data, `train` or `test`, read in batches of `batch` examples.
+    """One part of prepared data, `train` or another, read in batches of `batch` examples.
 
     With G worker groups, group g reads batch `step * G + g`: together they read every example of
     an epoch once.
     """
 
     def __init__(self, folder: str, data: Data, part: str, batch: int, seed: int) -> None:
-        assert part in ("train", "test"), f"no part {part} is fed"
-        self.examples = data.train if part == "train" else data.test
+        self.examples = data.examples(part)
         self.batch = batch
         self._endless = part == "train"
         self._order = _Order(self.examples, seed) if self._endless and data.shuffle else None
@@ -47,8 +46,8 @@ class Feeder:
     def fill(self, step: int, first_row: int, rows: int, views: Mapping[str, Values]) -> int:
         """Rows `first_row` to `first_row + rows` of batch `step` into `views`; the valid ones.
 
-        A view is [rows][at least the field's columns]; a field without a view is not read. In a
-        test part the last batch may have fewer valid rows; the others are filled with zeros.
+        A view is [rows][at least the field's columns]; a field without a view is not read. In
+        another part than `train` the last batch may have fewer valid rows; the others are zeros.
         """
         start = step * self.batch + first_row
         if self._endless:

@@ -35,9 +35,10 @@ from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Slice,
 Requests = list[MPI.Prequest]
 BYTES = 4
 
-# Tags: metrics and the request for states first, then three a slice.
+# Tags: metrics, the request for states and announcements first, then three a slice.
 STATES_WANTED = SLOTS
-FIRST_SLICE_TAG = SLOTS + 1
+ANNOUNCED = SLOTS + 1
+FIRST_SLICE_TAG = SLOTS + 2
 GRADIENT, PARAM, STATE = range(3)
 
 
@@ -69,6 +70,8 @@ class MessageStub:
         self._versions = [0] * len(plan.params)
         self._allocate()
         self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
+        self._word = np.zeros(1, np.int8)
+        self._announcing: list[MPI.Request] = []
         self._open_board()
         self._open_requests_for_states()
 
@@ -212,6 +215,19 @@ class MessageStub:
         MPI.Prequest.Startall(self._sums_in[slot])
         return sums
 
+    # What the chief announces; messages of one tag from one process arrive in order.
+
+    def announce(self, round_: int, stop: bool) -> None:
+        self._complete(self._announcing)
+        self._word[0] = stop
+        others = [p.rank for p in self._plan.processes if p.rank != self._process.rank]
+        self._announcing = [self._world.Isend(self._word, rank, ANNOUNCED) for rank in others]
+
+    def heard(self, round_: int) -> bool:
+        word = np.zeros(1, np.int8)
+        self._complete([self._world.Irecv(word, self._worker_ranks[0], ANNOUNCED)])
+        return bool(word[0])
+
     # States live with the servers; the chief asks for them when it saves.
 
     def _open_requests_for_states(self) -> None:
@@ -266,6 +282,7 @@ class MessageStub:
         patience.until(look, len(self._plan.processes))
 
     def finish(self) -> None:
+        self._complete(self._announcing)
         self._until(self._world.Ibarrier().Test)
         never_come = [r for e in self._exchanges for r in e.gradients_in]
         for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:

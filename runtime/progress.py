@@ -33,6 +33,7 @@ class Phase(IntEnum):
     TESTING = 8
     SAVING = 9
     AWAITING_END = 10
+    AWAITING_WORD = 11
 
 
 # fmt: off
@@ -48,9 +49,15 @@ DOING = {
     Phase.TESTING:            "testing",
     Phase.SAVING:             "writing a checkpoint",
     Phase.AWAITING_END:       "waiting for the others to end",
+    Phase.AWAITING_WORD:      "waiting to hear whether training goes on",
 }
 # fmt: on
-WAITING = (Phase.AWAITING_GRADIENTS, Phase.AWAITING_PARAMS, Phase.AWAITING_METRICS)
+WAITING = (
+    Phase.AWAITING_GRADIENTS,
+    Phase.AWAITING_PARAMS,
+    Phase.AWAITING_METRICS,
+    Phase.AWAITING_WORD,
+)
 
 
 @dataclass(frozen=True, slots=True)

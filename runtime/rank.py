@@ -71,9 +71,9 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     mark.phase(Phase.LOADING)
     from runtime import assembly
 
-    session, first = assembly.assemble(job, rank, mark, line)
+    session, start = assembly.assemble(job, rank, mark, line)
     _tell_files(line, ready=True)
-    session.run(first, fault)
+    session.run(start, fault)
     world.leave()
 
 

@@ -124,12 +124,21 @@ def sentence(message: Message) -> str:
             return f"step {message['step']}  {_values(message)}"
         case "test":
             return f"test at step {message['step']}  {_values(message)}"
+        case "validate":
+            return f"validation at step {message['step']}  {_values(message)}"
         case "checkpoint":
-            return f"checkpoint at step {message['step']}  {message['path']}"
+            best = "best " if message.get("best") else ""
+            return f"{best}checkpoint at step {message['step']}  {message['path']}"
+        case "early_stop":
+            return (
+                f"stopped early at step {message['step']}: validation has not been better since "
+                f"step {message['best_step']}, loss {_number(message['best_loss']):.5g}"
+            )
         case "warning":
             return f"warning at step {message['step']}: {message['text']}"
         case "end":
-            return f"{message['status']}: {message['steps']} steps in {message['seconds']} s"
+            best = f"; best: {_path(message['best'])}" if "best" in message else ""
+            return f"{message['status']}: {message['steps']} steps in {message['seconds']} s{best}"
     return json.dumps(message)
 
 
@@ -141,6 +150,11 @@ def _values(message: Message) -> str:
     if "examples_per_second" in message:
         parts.append(f"{_number(message['examples_per_second']):,.0f} examples/s")
     return "  ".join(parts)
+
+
+def _path(best: object) -> str:
+    assert isinstance(best, dict), "the best checkpoint has a step and a path"
+    return str(best["path"])
 
 
 def _number(value: object) -> float:

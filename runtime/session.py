@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from runtime.best import Start
 from runtime.channel import Line
 from runtime.chief import Chief, slot_of
 from runtime.faults import Fault
 from runtime.progress import Mark, Phase
-from runtime.stub import TEST_SLOT, Stub
-from runtime.worker import Worker
+from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Stub
+from runtime.worker import TEST, VALIDATE, Worker
 from singac.plan.plan import Plan, Process
 
 
 class Session:
-    """Trains from step `first` to the last.
+    """Trains from a step to the last.
 
     What is due after a step follows from the plan, so every process does the same without being
-    told; only a stop asked for from outside is known to the chief alone.
+    told. Two things are known to the chief alone: that a validation was one too many without
+    progress, which it announces, and that a stop was asked for from outside.
     """
 
     def __init__(
@@ -36,42 +38,68 @@ class Session:
         self._chief: Chief | None = None
         self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
         self._checkpoints = checkpoints
-        self._tests = 0
+        self._tests = self._validations = 0
 
-    def run(self, first: int, fault: Fault) -> None:
-        """Return when the last step is done and every process has come to its end."""
+    def run(self, start: Start, fault: Fault) -> None:
+        """Return when training has ended and every process has come to its end."""
         if self._is_chief:
-            self._chief = Chief(self._plan, self._stub, first, self._checkpoints, self._line.send)
-        for step in range(first, self._training.steps):
+            self._chief = Chief(self._plan, self._stub, start, self._checkpoints, self._line.send)
+        done = start.step
+        for step in range(start.step, self._training.steps):
             self._mark.step(step)
             fault.strike(step)
             self._mark.phase(Phase.COMPUTING)
             self._worker.train(step)
             if self._works:
-                self._stub.post(*slot_of(step - first), self._worker.sums)
-            self._after(step + 1)
-        self._mark.step(max(first, self._training.steps))
-        self._end(max(first, self._training.steps))
+                self._stub.post(*slot_of(step - start.step), self._worker.sums)
+            done = step + 1
+            if self._after(done):
+                break
+        self._mark.step(done)
+        self._end()
 
-    def _after(self, done: int) -> None:
-        last = done == self._training.steps
-        tests = self._worker.tests and (last or self._training.test.due(done))
-        saves = last or self._training.checkpoint.due(done) or self._line.stop_asked
-        if self._chief is not None:
-            self._mark.phase(Phase.AWAITING_METRICS)
-            self._chief.follow(done, all_of_them=saves or tests)
+    def _after(self, done: int) -> bool:
+        """Do what is due when `done` steps are done; tells whether training ends with them."""
+        training, last = self._training, done == self._training.steps
+        if training.validate.every and (last or training.validate.due(done)):
+            self._follow(done, all_of_them=True)
+            last = self._validate(done) or last
+        tests = self._worker.tests(TEST) and (last or training.test.due(done))
+        saves = last or training.checkpoint.due(done) or self._line.stop_asked
+        self._follow(done, all_of_them=saves or tests)
         if tests:
             self._test(done)
         if self._chief is not None and saves:
             self._save(self._chief, done, last)
+        return last
+
+    def _follow(self, done: int, all_of_them: bool) -> None:
+        if self._chief is not None:
+            self._mark.phase(Phase.AWAITING_METRICS)
+            self._chief.follow(done, all_of_them)
 
     def _test(self, done: int) -> None:
         self._mark.phase(Phase.TESTING)
-        examples = self._worker.test(done, self._training.test.steps)
+        examples = self._worker.test(TEST, done, self._training.test.steps)
         self._stub.post(TEST_SLOT, self._tests, self._worker.sums)
         if self._chief is not None:
             self._chief.tested(done, self._tests, examples)
         self._tests += 1
+
+    def _validate(self, done: int) -> bool:
+        """Whether training ends here: the chief alone has the loss and tells the others."""
+        round_, examples = self._validations, 0
+        self._validations += 1
+        if self._worker.tests(VALIDATE):
+            self._mark.phase(Phase.TESTING)
+            examples = self._worker.test(VALIDATE, done, self._training.validate.steps)
+            self._stub.post(VALIDATE_SLOT, round_, self._worker.sums)
+        if self._chief is not None:
+            return self._chief.validated(done, round_, examples)
+        if not self._training.early_stop:
+            return False
+        self._mark.phase(Phase.AWAITING_WORD)
+        return self._stub.heard(round_)
 
     def _save(self, chief: Chief, done: int, last: bool) -> None:
         self._mark.phase(Phase.SAVING)
@@ -86,7 +114,7 @@ class Session:
         while True:
             time.sleep(1)
 
-    def _end(self, done: int) -> None:
+    def _end(self) -> None:
         """Nobody goes before all have: the chief may still be saving what others hold."""
         self._mark.phase(Phase.AWAITING_END)
         self._stub.finish()

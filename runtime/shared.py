@@ -47,7 +47,7 @@ class SharedStub:
     def _allocate(self, plan: Plan) -> None:
         params, floats = len(plan.params), plan.param_floats
         states = len(plan.update.states)
-        counts = (2 * params + SLOTS + 1) * counters.BYTES
+        counts = (2 * params + SLOTS + 3) * counters.BYTES
         board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
         memory = self._window(counts + board + spaces)
@@ -55,7 +55,9 @@ class SharedStub:
         self._pushed = [base + p * counters.BYTES for p in range(params)]
         self._updated = [base + (params + p) * counters.BYTES for p in range(params)]
         self._given = [base + (2 * params + k) * counters.BYTES for k in range(SLOTS)]
-        self._ended = base + (2 * params + SLOTS) * counters.BYTES
+        self._ended, self._announced, self._stop = (
+            base + (2 * params + SLOTS + k) * counters.BYTES for k in range(3)
+        )
         board_shape = (SLOTS, self._workers, self._metrics)
         doubles = memory[counts : counts + board].view(np.float64)
         self._board: Doubles = doubles[: int(np.prod(board_shape))].reshape(board_shape)
@@ -91,7 +93,7 @@ class SharedStub:
         patience.until(self._node.Ibarrier().Test, self._processes)
 
     def _set_counters(self, step: int) -> None:
-        for counter in (*self._given, self._ended):
+        for counter in (*self._given, self._ended, self._announced, self._stop):
             self._counters.set(counter, 0)
         for pushed, updated, slices in zip(
             self._pushed, self._updated, self._slices_of, strict=True
@@ -143,6 +145,17 @@ class SharedStub:
     def sums(self, slot: int, round_: int) -> Sums:
         self._counters.wait(self._given[slot], self._workers * (round_ + 1))
         return total(self._board[slot])
+
+    def announce(self, round_: int, stop: bool) -> None:
+        # Who hears an announcement late must not take a later one for it: so it has its number.
+        if stop:
+            self._counters.set(self._stop, round_ + 1)
+        self._counters.arrive(self._announced, 1)
+
+    def heard(self, round_: int) -> bool:
+        self._counters.wait(self._announced, round_ + 1)
+        stops = self._counters.reached(self._stop, 1)
+        return stops and not self._counters.reached(self._stop, round_ + 2)
 
     def gather_states(self) -> None:
         """They lie in the window already."""

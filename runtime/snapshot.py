@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from runtime import checkpoint, packing
+from runtime.best import Best
 from runtime.checkpoint import PARAMS, STATES, Manifest, Tensor
 from runtime.initialise import initial
 from runtime.packing import Floats
@@ -20,23 +21,15 @@ from singac.plan.plan import Param, Plan
 Named = dict[str, Floats]
 
 
-def fill(plan: Plan, params: Floats, states: Floats, resumed: Path | None) -> int:
-    """Fill the param space and the states; gives the step to go on from.
-
-    Raises checkpoint.Damaged.
-    """
+def fill(plan: Plan, params: Floats, states: Floats, resumed: Path | None) -> None:
+    """Fill the param space and the states; raises checkpoint.Damaged."""
     for row, (_, value) in zip(states, plan.update.states, strict=True):
         row[:] = value
     if resumed is None:
         for param in plan.params:
             packing.pack(param, initial(param, plan.training.seed), part(param, params))
-        return 0
-    return _load(plan, params, states, resumed)
-
-
-def first_step(resumed: Path | None) -> int:
-    """The step to go on from, for a process whose memory another one fills."""
-    return checkpoint.read_manifest(resumed).step if resumed else 0
+    else:
+        _load(plan, params, states, resumed)
 
 
 def part(param: Param, space: Floats) -> Floats:
@@ -44,13 +37,12 @@ def part(param: Param, space: Floats) -> Floats:
     return space[param.start : param.start + param.floats]
 
 
-def _load(plan: Plan, params: Floats, states: Floats, folder: Path) -> int:
+def _load(plan: Plan, params: Floats, states: Floats, folder: Path) -> None:
     manifest = checkpoint.read_manifest(folder)
     places = dict(_places(plan, params, states))
     for tensor, data in checkpoint.tensors(folder, manifest):
         param, floats = places[tensor.name]
         packing.pack(param, np.frombuffer(data, "<f4"), floats)
-    return manifest.step
 
 
 def _places(
@@ -64,7 +56,9 @@ def _places(
             yield f"{state}/{param.name}", (param, part(param, row))
 
 
-def save(plan: Plan, params: Floats, states: Floats, step: int, folder: Path) -> Path:
+def save(
+    plan: Plan, params: Floats, states: Floats, step: int, best: Best | None, folder: Path
+) -> Path:
     """Write a checkpoint and give its path; on an error nothing of it remains. Raises OSError."""
     final = folder / checkpoint.folder_name(step)
     temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
@@ -73,7 +67,7 @@ def save(plan: Plan, params: Floats, states: Floats, step: int, folder: Path) ->
         tensors = _write_tensors(plan, params, states, temporary)
         training = plan.training
         manifest = Manifest(
-            plan.net, step, training.seed, step * training.batch, plan.digest, tensors
+            plan.net, step, training.seed, step * training.batch, plan.digest, tensors, best
         )
         checkpoint.write_manifest(temporary, manifest)
         _commit(temporary, final)

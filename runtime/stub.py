@@ -28,10 +28,10 @@ Sums = list[float]
 
 TRANSPORT_VARIABLE = "SINGAC_TRANSPORT"
 # Metrics of step t go to slot t % RING. No worker is more than one step ahead of another and the
-# chief reads at most one step late, so four slots are enough. Tests have a slot of their own.
+# chief reads at most one step late, so four slots are enough. Tests and validations have their own.
 RING = 4
-TEST_SLOT = RING
-SLOTS = RING + 1
+TEST_SLOT, VALIDATE_SLOT = RING, RING + 1
+SLOTS = RING + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,12 @@ class Stub(Protocol):
 
     def sums(self, slot: int, round_: int) -> Sums:
         """Wait for all workers' sums; the total in worker order (asked by the chief alone)."""
+
+    def announce(self, round_: int, stop: bool) -> None:
+        """Say whether training ends here (said by the chief alone, to be heard by all others)."""
+
+    def heard(self, round_: int) -> bool:
+        """Wait for what the chief announces for the `round_`-th time, counted from 0."""
 
     def gather_states(self) -> None:
         """Bring all states to the chief, which must have pulled all params and pushed none."""

@@ -29,6 +29,7 @@ TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
 BANNER_SECONDS = 1.0
 LAUNCHER_LOG = "launcher.log"
+TOLD = ("step", "test", "validate", "checkpoint", "early_stop", "warning")
 
 
 def supervise(job: Job, mpiexec: str) -> Verdict:
@@ -108,7 +109,8 @@ class Supervisor:
         self._peers: dict[int, Peer] = {}
         self._finished: set[int] = set()
         self._ready: set[int] = set()
-        self._step = 0
+        self._step, self._stopped_early = 0, False
+        self._best: Message | None = None
         self._stop_sent = False
         self._selector = DefaultSelector()
         self._selector.register(listener.socket, EVENT_READ, self._welcome)
@@ -215,8 +217,11 @@ class Supervisor:
             case {"event": "stopped", "step": int(step)}:
                 self._step = step
                 return verdict.TERMINATED
-            case {"event": "step" | "test" | "checkpoint" | "warning", "step": int(step)}:
+            case {"event": str(event), "step": int(step)} if event in TOLD:
                 self._step = step
+                self._stopped_early |= event == "early_stop"
+                if message.get("best"):
+                    self._best = {"step": step, "path": message["path"]}
                 self._reporter.event(message)
         return None
 
@@ -258,7 +263,8 @@ class Supervisor:
             return self._died(self._own.ranks[banner.pid], banner.cause)
         self._hear_the_last()
         if len(self._finished) == self._job.processes:
-            self._step = max(self._step, self._plan.training.steps)
+            if not self._stopped_early:
+                self._step = max(self._step, self._plan.training.steps)
             return verdict.DONE
         code = self._started.returncode
         message = f"the launcher ended with code {code} before all processes had"
@@ -307,10 +313,11 @@ class Supervisor:
 
     def _end_event(self, end: Verdict) -> Message:
         seconds = round(time.monotonic() - self._begun, 3)
-        return {
+        event: Message = {
             "event": "end",
             "status": end.status,
             "net": self._plan.net,
             "steps": self._step,
             "seconds": seconds,
         }
+        return event | ({"best": self._best} if self._best is not None else {})

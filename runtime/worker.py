@@ -14,7 +14,7 @@ from singac.codegen import native as memory
 from singac.codegen.load import Native
 from singac.plan.plan import Feed, Plan, Process, Program, padded
 
-TRAIN, TEST = "train", "test"
+TRAIN, TEST, VALIDATE = "train", "test", "validate"
 
 
 class Worker:
@@ -34,16 +34,16 @@ class Worker:
         self._scalars = np.array([0, training.seed, process.first_row, process.rows], np.int64)
         self._arena = memory.allocate(process.memory.arena)
         self._feeders = {
-            phase: Feeder(data_folder, plan.data, phase, training.batch, training.seed)
-            for phase in self._fed_phases(plan)
+            part: Feeder(data_folder, plan.data, part, training.batch, training.seed)
+            for part in (TRAIN, TEST, VALIDATE)
+            if process.worker is not None and plan.data.examples(part)
         }
-        self._train = self._calls(process.train)
-        self._test = self._calls(process.test) if process.test and plan.data.test else []
-
-    def _fed_phases(self, plan: Plan) -> list[str]:
-        if self._process.worker is None:
-            return []
-        return [TRAIN, TEST] if self._process.test and plan.data.test else [TRAIN]
+        self._train = self._calls(process.train, TRAIN)
+        self._tests = {
+            part: self._calls(process.test, part)
+            for part in (TEST, VALIDATE)
+            if process.test is not None and part in self._feeders
+        }
 
     def train(self, step: int) -> None:
         """One step: forward, backward and this process's part of the update."""
@@ -55,32 +55,31 @@ class Worker:
         for call in self._train:
             call(step)
 
-    @property
-    def tests(self) -> bool:
-        """Whether this process has a test program and data for it."""
-        return bool(self._test)
+    def tests(self, part: str) -> bool:
+        """Whether this process has a test program and a part of the data for it."""
+        return part in self._tests
 
-    def test(self, step: int, batches: int) -> int:
-        """The first `batches` batches of the test part (0: all); gives the examples of a group."""
-        feeder = self._feeders[TEST]
+    def test(self, part: str, step: int, batches: int) -> int:
+        """The first `batches` batches of a part (0: all); gives the examples of a group."""
+        feeder = self._feeders[part]
         count = min(batches, feeder.batches) if batches else feeder.batches
         self._scalars[0] = step
         self.sums.fill(0.0)
         for self._batch in range(count):
-            for call in self._test:
+            for call in self._tests[part]:
                 call(step)
         self._scalars[3] = self._process.rows
         return min(count * feeder.batch, feeder.examples)
 
     # Calls
 
-    def _calls(self, program: Program) -> list[Call]:
+    def _calls(self, program: Program, part: str) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
         kernels = Kernels(self._stretch, self._update)
         calls: list[Call] = []
         for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
             if feeds:
-                calls += [self._feed(program) for _ in steps]
+                calls += [self._feed(program, part) for _ in steps]
             else:
                 calls += self._stub.lower(list(steps), kernels)
         return calls
@@ -95,8 +94,8 @@ class Worker:
         assert self._server is not None, "a process that serves has a server"
         return self._server.update(index, gathered)
 
-    def _feed(self, program: Program) -> Call:
-        feeder, process = self._feeders[program.phase], self._process
+    def _feed(self, program: Program, part: str) -> Call:
+        feeder, process = self._feeders[part], self._process
         views, scalars = self._views(program), self._scalars
 
         def fill(step: int) -> None:

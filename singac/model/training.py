@@ -32,7 +32,7 @@ SETTINGS: Mapping[str, str] = {
     "test":       "every(n, steps =, after =): when to test",
     "validate":   "every(n, steps =, after =): when to validate",
     "checkpoint": "every(n, after =, keep =): when to save",
-    "early_stop": "when to stop early",
+    "early_stop": "after(k): stop when k validations in a row were no better than the best",
 }
 EVERY: Mapping[str, Setting] = {
     s.name: s for s in (
@@ -49,10 +49,12 @@ EVERY: Mapping[str, Setting] = {
 TIMES: Mapping[str, tuple[str, ...]] = {
     "display":    ("every", "after"),
     "test":       ("every", "steps", "after"),
+    "validate":   ("every", "steps", "after"),
     "checkpoint": ("every", "after", "keep"),
 }
+AFTER = Setting("validations", "how many in a row were no better than the best",
+                sorts=(Sort.INTEGER,), positional=True, within=AT_LEAST_ONE)
 # fmt: on
-LATER = {"validate": "use test = every(n)", "early_stop": "give the number of steps"}
 LARGEST = 10**12
 DISPLAYS = 100  # times a run is shown when the text does not say when
 
@@ -105,10 +107,7 @@ class _Resolver:
         batch = self._whole("batch", 1)
         seed = self._whole("seed", 0, default=0)
         steps = self._steps(batch, train_examples)
-        for later, help in LATER.items():
-            if later in self.given:
-                message = f"`{later}` is parsed but cannot be compiled yet"
-                self.report.error("SG0190", message, self.given[later].span, help=help)
+        early_stop = self._early_stop()
         times = {name: self._every(name) for name in TIMES}
         if len(self.report.found) > before:
             return None
@@ -116,8 +115,10 @@ class _Resolver:
             return None
         display = times["display"] or Every(max(1, steps // DISPLAYS))
         test, checkpoint = times["test"] or Every(), times["checkpoint"] or Every()
-        net = self.block.net.text
-        training = Training(net, algorithm, batch, steps, seed, display, test, checkpoint)
+        validate, net = times["validate"] or Every(), self.block.net.text
+        training = Training(
+            net, algorithm, batch, steps, seed, display, test, checkpoint, validate, early_stop
+        )
         return TrainBlock(training, update, {n: s.span for n, s in self.given.items()})
 
     def _missing(self, name: str, help: str) -> None:
@@ -221,3 +222,25 @@ class _Resolver:
         if matched is None:
             return None
         return Every(**{n: v for n, v in matched.values.items() if isinstance(v, int)})
+
+    def _early_stop(self) -> int:
+        """The k of `after(k)`, or of a bare k; 0 for never or after reporting."""
+        if "early_stop" not in self.given:
+            return 0
+        given = self.given["early_stop"]
+        value, span = self._value("early_stop"), given.value.span
+        if "validate" not in self.given:
+            message = "`early_stop` goes by validations, and this train block has none"
+            self.report.error("SG0166", message, span, help="add validate = every(100)")
+        if isinstance(value, Fraction):
+            return as_whole(value, "`early_stop`", span, self.report, self.scope, 1, LARGEST) or 0
+        if isinstance(value, Called) and value.name == "after":
+            matched = match_settings(value.arguments, (AFTER,), value.scope, span, self.report)
+            found = matched.values[AFTER.name] if matched is not None else 0
+            assert isinstance(found, int), "a whole number was checked"
+            return found
+        if value is not None:
+            label, help = f"this is {describe(value)}", "early_stop = after(3)"
+            message = "`early_stop` must be after(k)"
+            self.report.error("SG0164", message, span, label, help=help)
+        return 0

@@ -84,7 +84,10 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A train block: `steps` in all, `batch` examples a step and worker group."""
+    """A train block: `steps` in all, `batch` examples a step and worker group.
+
+    It ends before when `early_stop` validations in a row were no better than the best (0: never).
+    """
 
     net: str
     algorithm: str
@@ -94,3 +97,5 @@ class Training:
     display: Every
     test: Every
     checkpoint: Every
+    validate: Every = Every()
+    early_stop: int = 0

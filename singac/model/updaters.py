@@ -70,7 +70,7 @@ def _update(
     report: Report,
 ) -> Update | None:
     before = len(report.found)
-    rate_argument, others = _split(arguments, rate_of(updater), report)
+    rate_argument, others = _split(arguments, RATE, True, report)
     rate = _rate(updater, rate_argument, scope, node, report)
     table = settings_of(updater)
     later = [a for a in others if isinstance(a, tree.Named) and a.path.text == LATER]
@@ -99,14 +99,14 @@ def rate_of(updater: Updater) -> Setting:
 
 
 def _split(
-    arguments: Sequence[tree.Argument], setting: Setting, report: Report
+    arguments: Sequence[tree.Argument], name: str, positional: bool, report: Report
 ) -> tuple[tree.Argument | None, list[tree.Argument]]:
     """The argument that gives a rate, named or first if it may be, and the others."""
-    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == setting.name]
-    first = [a for a in arguments[:1] if isinstance(a, tree.Positional) and setting.positional]
+    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == name]
+    first = [a for a in arguments[:1] if isinstance(a, tree.Positional) and positional]
     rates = first + named
     if len(rates) > 1:
-        given_twice(setting.name, rates[0].span, rates[1].span, report)
+        given_twice(name, rates[0].span, rates[1].span, report)
     others = [a for a in arguments if a not in rates]
     return (rates[0] if rates else None), others
 
@@ -160,7 +160,7 @@ def _called(called: Called, report: Report) -> Schedule | None:
     argument, others = None, list(called.arguments)
     known: tuple[str, ...] = ()
     if kind.then is not None:
-        argument, others = _split(called.arguments, kind.then, report)
+        argument, others = _split(called.arguments, kind.then.name, False, report)
         known = (kind.then.name,)
     matched = match_settings(others, plain, called.scope, called.span, report, known)
     then = None if kind.then is None else _inner(kind.then, argument, called, report)

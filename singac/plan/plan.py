@@ -136,7 +136,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What one process does in one step of a phase (`train` or `test`)."""
+    """What one process does in one step of a phase (`train` or `test`).
+
+    The program of `test` serves validation too: it differs only in the part it is fed from.
+    """
 
     phase: str
     steps: tuple[Step, ...]
@@ -204,6 +207,11 @@ class Data:
     train: int
     test: int
     shuffle: bool
+    validate: int = 0
+
+    def examples(self, part: str) -> int:
+        """How many examples `train`, `test` or `validate` has."""
+        return {"train": self.train, "test": self.test, "validate": self.validate}[part]
 
 
 @dataclass(frozen=True, slots=True)

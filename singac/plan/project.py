@@ -82,7 +82,7 @@ def project(net: PartitionedNet, model: Model, digest: str, scratch: Scratch) ->
 def _data(model: Model) -> Data:
     facts = model.dataset.facts
     fields = tuple(Field(f.name, f.shape, f.scale, f.mean, f.std) for f in facts.fields)
-    return Data(model.dataset.name, fields, facts.train, facts.test, facts.shuffle)
+    return Data(model.dataset.name, fields, facts.train, facts.test, facts.shuffle, facts.validate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Projector:
         piece = Piece(0, 0) if worker is None else self.net.rows[worker]
         train = self._program("train", worker, server, piece.size)
         test = None
-        if self.model.dataset.facts.test and worker is not None:
+        if self._tests() and worker is not None:
             test = self._program("test", worker, None, piece.size)
         process = Process(
             rank,
@@ -128,6 +128,10 @@ class _Projector:
             0,
         )
         return self._with_costs(process)
+
+    def _tests(self) -> bool:
+        """Whether there is anything to test or validate on."""
+        return bool(self.model.dataset.facts.test or self.model.train.training.validate.every)
 
     # -- programs ----------------------------------------------------------------------------------
 
@@ -247,7 +251,7 @@ class _Projector:
         states = owned * len(self.model.train.update.states) * FLOAT_BYTES
         if worker is None:
             return Memory(0, params, 0, states)
-        phases = ("train", "test") if self.model.dataset.facts.test else ("train",)
+        phases = ("train", "test") if self._tests() else ("train",)
         arena = max(self._order(name, rows).arena for name in phases)
         return Memory(arena, params, params, states)
 

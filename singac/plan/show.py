@@ -47,6 +47,7 @@ def _bytes(buffer: Buffer) -> str:
 
 def _header(plan: Plan) -> str:
     topology, training = plan.topology, plan.training
+    validate = f", {plan.data.validate:,} to validate" if plan.data.validate else ""
     where = "in processes of their own" if topology.separate else "beside the workers"
     return "\n".join(
         (
@@ -55,7 +56,7 @@ def _header(plan: Plan) -> str:
             f"{count(topology.workers, 'worker')}, {count(topology.servers, 'server')} {where}",
             f"batch {training.batch}, {training.steps:,} steps of {training.algorithm}, "
             f"{plan.update.name}, seed {training.seed}; "
-            f"{plan.data.train:,} examples to train, {plan.data.test:,} to test",
+            f"{plan.data.train:,} examples to train, {plan.data.test:,} to test{validate}",
         )
     )
 

@@ -50,7 +50,7 @@ from singac.plan.plan import (
 )
 
 FEATURES, CLASSES, BATCH = 20, 10, 24
-TRAIN, TEST = 100, 50
+TRAIN, TEST, VALIDATE = 100, 50, 30
 NEVER = Every()
 
 
@@ -58,7 +58,7 @@ def save_data(folder: Path) -> None:
     """Points around one centre a class: learnt in a few dozen steps."""
     random = np.random.default_rng(1)
     centres = random.normal(size=(CLASSES, FEATURES))
-    for part, examples in (("train", TRAIN), ("test", TEST)):
+    for part, examples in (("train", TRAIN), ("test", TEST), ("validate", VALIDATE)):
         labels = random.integers(0, CLASSES, examples)
         points = centres[labels] + 0.3 * random.normal(size=(examples, FEATURES))
         np.save(folder / f"{part}.x.npy", points.astype(np.float32))
@@ -75,6 +75,8 @@ def plan(
     test: Every = NEVER,
     checkpoint: Every = NEVER,
     rate: float = 0.1,
+    validate: Every = NEVER,
+    early_stop: int = 0,
 ) -> Plan:
     topology = Topology(1, workers, 1, servers, separate, "allreduce")
     params = _params()
@@ -90,8 +92,10 @@ def plan(
         net="regression",
         partition="none",
         topology=topology,
-        training=Training("regression", "bp", BATCH, steps, seed, display, test, checkpoint),
-        data=Data("points", (Field("x", (FEATURES,)), Field("label", (1,))), TRAIN, TEST, True),
+        training=Training(
+            "regression", "bp", BATCH, steps, seed, display, test, checkpoint, validate, early_stop
+        ),
+        data=Data("points", _fields(), TRAIN, TEST, True, VALIDATE),
         metrics=("loss", "accuracy"),
         params=params,
         slices=slices,
@@ -99,6 +103,10 @@ def plan(
         stretches=stretches,
         processes=processes,
     )
+
+
+def _fields() -> tuple[Field, ...]:
+    return (Field("x", (FEATURES,)), Field("label", (1,)))
 
 
 def _params() -> tuple[Param, ...]:
