@@ -247,16 +247,20 @@ def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock 
     train = resolve_train(block, examples, resolved.updaters, scope, report)
     if net is None or dataset is None or not _has_loss(net, block, report):
         return None
-    if train is not None and train.training.test.every and not dataset.facts.test:
-        _no_test_part(train, resolved.blocks.data[dataset.name], report)
+    if train is not None:
+        data = resolved.blocks.data[dataset.name]
+        if train.training.test.every and not dataset.facts.test:
+            _no_part("test", train, data, report)
+        if train.training.validate.every and not dataset.facts.validate:
+            _no_part("validate", train, data, report)
     return train
 
 
-def _no_test_part(train: TrainBlock, data: tree.Data, report: Report) -> None:
-    message = f"the data `{data.name.text}` has no test part to test on"
-    related = (Place(data.call.span, "no `test` here"),)
-    help = "hold out a fifth with test = 0.2, or leave out this setting"
-    report.error("SG0165", message, train.spans["test"], related=related, help=help)
+def _no_part(part: str, train: TrainBlock, data: tree.Data, report: Report) -> None:
+    message = f"the data `{data.name.text}` has no {part} part to {part} on"
+    related = (Place(data.call.span, f"no `{part}` here"),)
+    help = f"hold out a fifth with {part} = 0.2, or leave out this setting"
+    report.error("SG0165", message, train.spans[part], related=related, help=help)
 
 
 def _no_net(name: tree.Name, blocks: Blocks, report: Report) -> None:
