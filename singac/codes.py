@@ -70,8 +70,8 @@ CODES: dict[str, str] = {
     # data and blocks that name each other
     "SG0170": "data is of a kind that there is",
     "SG0171": "a net is on data of the program",
-    "SG0172": "labels of classes are class numbers of the data",
-    "SG0173": "every label is below the number of classes",
+    "SG0172": "class numbers and words are whole numbers of the data",
+    "SG0173": "every label is below the number of classes or words",
     "SG0174": "train and partition blocks are of nets of the program",
     "SG0175": "a net that is trained has a loss",
     "SG0176": "a run has a train block",
@@ -115,7 +115,10 @@ CODES: dict[str, str] = {
     "SG0235": "a cifar file is a whole number of images, not packed",
     "SG0236": "an array of data holds numbers, its first size the examples",
     "SG0237": "an npz file is a whole zip file",
+    "SG0238": "the header of records lists arrays as singac pack does",
+    "SG0239": "every block of records matches its checksum",
     "SG0240": "prepared data can be written to the cache",
+    "SG0241": "records can be written",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0401": "a cluster has as many processes as -np gives",

@@ -48,6 +48,12 @@ class Stream:
         """Bytes the file can hold at most once unpacked."""
         return self.size * _LARGEST_RATIO if self.packed else self.size
 
+    def skip_to(self, position: int) -> None:
+        """Go on at a byte of a file that is not packed."""
+        assert not self.packed, "what is packed is read from its start"
+        self._file.seek(position)
+        self.position = position
+
     def read(self, count: int) -> bytes:
         """The next bytes: `count`, or fewer at the end."""
         target = bytearray(count)

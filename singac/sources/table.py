@@ -7,5 +7,6 @@ from singac.sources.csv import CSV
 from singac.sources.idx import IDX
 from singac.sources.kind import SourceKind
 from singac.sources.npz import NPZ
+from singac.sources.records import RECORDS
 
-SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ)}
+SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, RECORDS)}
