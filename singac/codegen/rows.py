@@ -50,15 +50,15 @@ def emit_measure(frame: Frame, operation: Measure) -> None:
             value = value_at(frame, operation.value, like, row, column)
             return [builder.fadd(sums[0], value)]
 
-        (total,) = _over_columns(frame, like, [ZERO], body)
-        _add_to_metric(frame, operation.metric, _sum(builder, total))
+        (total,) = over_columns(frame, like, [ZERO], body)
+        _add_to_metric(frame, operation.metric, total_of(builder, total))
 
 
 def emit_softmax_loss(frame: Frame, operation: SoftmaxLoss) -> None:
     """Per row: m = max s; e = exp(s - m); loss = log(sum e) - (s[label] - m); ds = e / sum e."""
     scores = frame.buffers[operation.scores]
     with loop(frame.builder, i64(0), i64(scores.rows)) as row:
-        peak = _row_max(frame, operation.scores, row)
+        peak = row_max(frame, operation.scores, row)
         total = _exponentials(frame, operation, row, peak)
         label = _label(frame, operation.labels, row)
         valid = frame.builder.icmp_signed("<", row, frame.valid_rows)
@@ -68,7 +68,7 @@ def emit_softmax_loss(frame: Frame, operation: SoftmaxLoss) -> None:
             _finish_gradient(frame, operation, row, label, total)
 
 
-def _row_max(frame: Frame, name: str, row: ir.Value) -> ir.Value:
+def row_max(frame: Frame, name: str, row: ir.Value) -> ir.Value:
     buffer, builder = frame.buffers[name], frame.builder
 
     def body(column: ir.Value, peaks: Sequence[ir.Value]) -> Sequence[ir.Value]:
@@ -77,7 +77,7 @@ def _row_max(frame: Frame, name: str, row: ir.Value) -> ir.Value:
         larger = builder.fcmp_ordered(">", value, peaks[0])
         return [builder.select(larger, value, peaks[0])]
 
-    (peak,) = _over_columns(frame, buffer, [LOWEST], body)
+    (peak,) = over_columns(frame, buffer, [LOWEST], body)
     return call_intrinsic(builder, "llvm.vector.reduce.fmax.v16f32", FLOAT, [peak])
 
 
@@ -94,8 +94,8 @@ def _exponentials(frame: Frame, operation: SoftmaxLoss, row: ir.Value, peak: ir.
             store(builder, term, frame.place(operation.gradient, row, column))
         return [builder.fadd(sums[0], term)]
 
-    (total,) = _over_columns(frame, buffer, [ZERO], body)
-    return _sum(builder, total)
+    (total,) = over_columns(frame, buffer, [ZERO], body)
+    return total_of(builder, total)
 
 
 def _add_loss(
@@ -158,20 +158,20 @@ def _count_above(
         counted = builder.and_(above, inside(builder, column, scores.columns))
         return [builder.add(counts[0], builder.zext(counted, counts[0].type))]
 
-    (count,) = _over_columns(frame, scores, [ints(0)], body)
+    (count,) = over_columns(frame, scores, [ints(0)], body)
     return call_intrinsic(builder, "llvm.vector.reduce.add.v16i32", I32, [count])
 
 
 # -- helpers ---------------------------------------------------------------------------------------
 
 
-def _over_columns(
+def over_columns(
     frame: Frame, buffer: Buffer, initial: Sequence[ir.Value], body: Body
 ) -> Sequence[ir.Value]:
     return fold(frame.builder, i64(0), i64(buffer.stride), LANES, initial, body)
 
 
-def _sum(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def total_of(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return call_intrinsic(builder, "llvm.vector.reduce.fadd.v16f32", FLOAT, [f32(0.0), value])
 
 

@@ -10,18 +10,26 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
-from singac.codegen import gemm, rows
+from singac.codegen import columns, gemm, lookup, norms, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
 from singac.codegen.ir import I64, entry, new_module, offset
 from singac.layers.operations import (
     ColumnSum,
+    Concat,
     Hits,
+    Lookup,
+    LookupGradient,
     Measure,
+    Normalise,
+    NormaliseGradient,
+    OneHot,
     Operation,
     Pointwise,
     Product,
     Role,
+    Softmax,
+    SoftmaxGradient,
     SoftmaxLoss,
 )
 from singac.plan.plan import Buffer, Layout, Space, Stretch
@@ -67,6 +75,22 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             rows.emit_softmax_loss(frame, operation)
         case Hits():
             rows.emit_hits(frame, operation)
+        case Concat():
+            columns.emit_concat(frame, operation)
+        case Softmax():
+            norms.emit_softmax(frame, operation)
+        case SoftmaxGradient():
+            norms.emit_softmax_gradient(frame, operation)
+        case Normalise():
+            norms.emit_normalise(frame, operation)
+        case NormaliseGradient():
+            norms.emit_normalise_gradient(frame, operation)
+        case Lookup():
+            lookup.emit_lookup(frame, operation)
+        case LookupGradient():
+            lookup.emit_lookup_gradient(frame, operation)
+        case OneHot():
+            lookup.emit_onehot(frame, operation)
 
 
 def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
@@ -80,11 +104,11 @@ def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
 def _emit_product(frame: Frame, operation: Product, host: Host, scratch: ir.Value) -> None:
     then = operation.then
     product = product_of(operation, frame.buffers)
-    columns = product.inputs if operation.role is Role.INPUT_GRADIENT else product.outputs
+    width = product.inputs if operation.role is Role.INPUT_GRADIENT else product.outputs
 
     def epilogue(builder: ir.IRBuilder, result: ir.Value, row: ir.Value, column: ir.Value) -> None:
         assert then is not None, "the epilogue is passed only where there is one"
-        emit_assigns(frame, then, columns, row, column, {operation.out: result})
+        emit_assigns(frame, then, width, row, column, {operation.out: result})
 
     gemm.emit(
         frame.builder,

@@ -58,6 +58,14 @@ class Use:
     batch: int
     metrics: Mapping[str, str]
 
+    def inner(self, role: str) -> str:
+        """Name of an inner tensor of the layer; no layer can be called so."""
+        return inner_name(self.name, role)
+
+
+def inner_name(layer: str, role: str) -> str:
+    return f"{layer}/{role}"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -101,11 +109,14 @@ class LayerKind:
     """A row of the table of layers.
 
     shape(settings, sources)     shape of the result an example; raises Misfit
+    sources                      how many it joins; with `or_more`, the least
     params(settings, sources)    the params the layer has
+    inner(settings, sources)     columns of the tensors it keeps beside its result, by role
     forward(use, training)       operations from sources to result
     backward(use, wanted)        operations from the result's gradient to those of sources, params
     metrics                      names of the metrics its operations add to
     label_slot                   the source that holds class numbers below the columns of source 0
+    words(settings)              source 0 is a field of whole numbers below this
     """
 
     name: str
@@ -122,6 +133,9 @@ class LayerKind:
     connection: Connection = Connection.ONE_TO_ONE
     is_loss: bool = False
     label_slot: int | None = None
+    or_more: bool = False
+    inner: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
+    words: Callable[[Settings], int] | None = None
 
 
 def columns(shape: Sizes) -> int:

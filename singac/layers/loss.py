@@ -6,7 +6,7 @@ gradient is applied.
 
 from __future__ import annotations
 
-from singac.layers.expression import Variable, mul, neg, number, sub
+from singac.layers.expression import Expression, Variable, add, call, mul, neg, number, sub
 from singac.layers.kind import LayerKind, Misfit, Operand, Settings, Sizes, Use, Wanted, columns
 from singac.layers.operations import Assign, Hits, Measure, Operation, Pointwise, SoftmaxLoss
 from singac.settings import AT_LEAST_ONE, Setting, Sort
@@ -81,11 +81,36 @@ def _euclidean_forward(use: Use, _: bool) -> tuple[Operation, ...]:
 
 
 def _euclidean_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
-    a, b = (s.name for s in use.sources)
-    slope = mul(sub(Variable(a), Variable(b)), number(1 / use.batch))
-    signed = (slope, neg(slope))
-    assigns = [Assign(d, s) for d, s in zip(wanted.sources, signed, strict=True) if d is not None]
-    return (Pointwise(a, tuple(assigns)),) if assigns else ()
+    a, b = (Variable(s.name) for s in use.sources)
+    return _scaled_slopes(use, wanted, (sub(a, b), sub(b, a)))
+
+
+def _sigmoid_forward(use: Use, _: bool) -> tuple[Operation, ...]:
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(x), written so that nothing overflows.
+
+    It is max(x, 0) - x t + log(1 + exp(-|x|)).
+    """
+    x, t = (Variable(s.name) for s in use.sources)
+    tail = call("log", add(number(1), call("exp", neg(call("abs", x)))))
+    entropy = add(sub(call("max", x, number(0)), mul(x, t)), tail)
+    return (Measure(use.metrics[LOSS], use.sources[0].name, entropy),)
+
+
+def _sigmoid_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    """sigmoid(x) - t for the scores, -x for targets that are learnt too."""
+    x, t = (Variable(s.name) for s in use.sources)
+    slopes = (sub(call("sigmoid", x), t), neg(x))
+    return _scaled_slopes(use, wanted, slopes)
+
+
+def _scaled_slopes(
+    use: Use, wanted: Wanted, slopes: tuple[Expression, Expression]
+) -> tuple[Operation, ...]:
+    """The gradients of both sources, by which the loss is a mean over the batch."""
+    share = number(1 / use.batch)
+    named = zip(wanted.sources, slopes, strict=True)
+    assigns = tuple(Assign(name, mul(slope, share)) for name, slope in named if name is not None)
+    return (Pointwise(use.sources[0].name, assigns),) if assigns else ()
 
 
 def _nothing(_: Use, __: Wanted) -> tuple[Operation, ...]:
@@ -113,6 +138,19 @@ EUCLIDEAN_LOSS = LayerKind(
     shape=_same_columns,
     forward=_euclidean_forward,
     backward=_euclidean_backward,
+    metrics=(LOSS,),
+    is_loss=True,
+)
+
+SIGMOID_LOSS = LayerKind(
+    name="sigmoid_loss",
+    summary="binary cross-entropy of sigmoid(scores) and targets from 0 to 1, summed over values, "
+    "mean over the batch",
+    settings=(),
+    sources=2,
+    shape=_same_columns,
+    forward=_sigmoid_forward,
+    backward=_sigmoid_backward,
     metrics=(LOSS,),
     is_loss=True,
 )

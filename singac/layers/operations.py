@@ -102,7 +102,117 @@ class Hits:
     topk: int
 
 
-Operation = Pointwise | Product | ColumnSum | Measure | SoftmaxLoss | Hits
+@dataclass(frozen=True, slots=True)
+class ColumnRange:
+    """`columns` columns of `source` from `start` on; without a source, as many zeros."""
+
+    source: str | None
+    start: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """Ranges of columns end to end: a concat, a slice, and the gradients of both."""
+
+    out: str
+    ranges: tuple[ColumnRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """`out = exp(source) / sum exp(source)`, each row by itself."""
+
+    out: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxGradient:
+    """`out = y (dy - sum y dy)`, each row by itself, of the `result` y and its gradient dy."""
+
+    out: str
+    gradient: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """`out = (source - mean) inverse`, each row by its own mean and variance.
+
+    `inverse = 1 / sqrt(variance + epsilon)` is one number a row, kept for the gradient.
+    """
+
+    out: str
+    inverse: str
+    source: str
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True)
+class NormaliseGradient:
+    """`out = inverse (dy - mean dy - y mean(y dy))`, of the `result` y and its gradient dy."""
+
+    out: str
+    gradient: str
+    result: str
+    inverse: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """For every index of a row, that row of a matrix param; the rows end to end.
+
+    What is no whole number from 0 to the param's last row gives NaN.
+    """
+
+    out: str
+    table: str
+    indices: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookupGradient:
+    """Adds each part of `gradient` to the row of `out` it was looked up in, example by example.
+
+    `out` has `words` rows and starts at zero, or with `accumulate` at what it holds.
+    """
+
+    out: str
+    gradient: str
+    indices: str
+    words: int
+    accumulate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneHot:
+    """For every index of a row, `words` numbers: 1 at the index and 0 elsewhere, end to end.
+
+    What is no whole number from 0 to words - 1 gives NaN.
+    """
+
+    out: str
+    indices: str
+    words: int
+
+
+Operation = (
+    Pointwise
+    | Product
+    | ColumnSum
+    | Measure
+    | SoftmaxLoss
+    | Hits
+    | Concat
+    | Softmax
+    | SoftmaxGradient
+    | Normalise
+    | NormaliseGradient
+    | Lookup
+    | LookupGradient
+    | OneHot
+)
 
 
 def reads(operation: Operation) -> tuple[str, ...]:
@@ -120,6 +230,20 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return variables(value)
         case SoftmaxLoss(_, scores, labels) | Hits(_, scores, labels):
             return (scores, labels)
+        case Concat(_, ranges):
+            return tuple(dict.fromkeys(r.source for r in ranges if r.source is not None))
+        case Softmax(_, source) | Normalise(_, _, source):
+            return (source,)
+        case SoftmaxGradient(_, gradient, result):
+            return (gradient, result)
+        case NormaliseGradient(_, gradient, result, inverse):
+            return (gradient, result, inverse)
+        case Lookup(_, table, indices):
+            return (table, indices)
+        case LookupGradient(out, gradient, indices, _, accumulate):
+            return (gradient, indices, out) if accumulate else (gradient, indices)
+        case OneHot(_, indices):
+            return (indices,)
 
 
 def writes(operation: Operation) -> tuple[str, ...]:
@@ -130,6 +254,18 @@ def writes(operation: Operation) -> tuple[str, ...]:
         case Product(out=out, then=then):
             return writes(then) if then else (out,)
         case ColumnSum(out):
+            return (out,)
+        case Normalise(out, inverse):
+            return (out, inverse)
+        case (
+            Concat(out)
+            | Softmax(out)
+            | SoftmaxGradient(out)
+            | NormaliseGradient(out)
+            | Lookup(out)
+            | LookupGradient(out)
+            | OneHot(out)
+        ):
             return (out,)
         case SoftmaxLoss(gradient=gradient):
             return (gradient,) if gradient else ()

@@ -6,9 +6,21 @@ from collections.abc import Mapping
 
 from singac.layers.dense import DENSE
 from singac.layers.dropout import DROPOUT
+from singac.layers.join import ADD, CONCAT, MULTIPLY, SLICE
 from singac.layers.kind import LayerKind
-from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SOFTMAX_LOSS
+from singac.layers.lookup import EMBEDDING, ONEHOT
+from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS
+from singac.layers.norm import LAYER_NORM, SOFTMAX
+from singac.layers.shape import FLATTEN, RESHAPE
 
+# fmt: off
 KINDS: Mapping[str, LayerKind] = {
-    kind.name: kind for kind in (DENSE, DROPOUT, SOFTMAX_LOSS, EUCLIDEAN_LOSS, ACCURACY_METRIC)
+    kind.name: kind
+    for kind in (
+        DENSE, DROPOUT, SOFTMAX, LAYER_NORM,
+        EMBEDDING, ONEHOT,
+        ADD, MULTIPLY, CONCAT, SLICE, FLATTEN, RESHAPE,
+        SOFTMAX_LOSS, EUCLIDEAN_LOSS, SIGMOID_LOSS, ACCURACY_METRIC,
+    )
 }
+# fmt: on

@@ -234,8 +234,8 @@ class _Builder:
         settings: Settings,
         operands: tuple[Operand, ...],
     ) -> Sizes | None:
-        if len(operands) != kind.sources:
-            message = f"`{kind.name}` takes {_sources_of(kind.sources)}, not {len(operands)}"
+        if len(operands) < kind.sources or (len(operands) > kind.sources and not kind.or_more):
+            message = f"`{kind.name}` takes {_sources_of(kind)}, not {len(operands)}"
             label = f"fed by {' and '.join(f'`{o.name}`' for o in operands)}"
             help = "join sources in brackets: [fc2, label] -> ..." if kind.sources > 1 else None
             self.report.error("SG0146", message, placed.step.span, label, help=help)
@@ -280,5 +280,6 @@ class _Builder:
         )
 
 
-def _sources_of(count: int) -> str:
-    return "one source" if count == 1 else f"{count} sources"
+def _sources_of(kind: LayerKind) -> str:
+    count = "one source" if kind.sources == 1 else f"{kind.sources} sources"
+    return f"at least {count}" if kind.or_more else count

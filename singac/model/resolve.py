@@ -15,6 +15,7 @@ from singac.model.arguments import collect
 from singac.model.definitions import definitions
 from singac.model.equations import Updater
 from singac.model.graph import Layer
+from singac.model.lookups import words_fit
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.program import Blocks, Change, gather
 from singac.model.rules import Rules, resolve_rules
@@ -178,7 +179,10 @@ def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None
         return
     blocks, scope = resolved.blocks.blocks, resolved.blocks.scope
     net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report)
-    if net is not None and _labels_fit(net, dataset, report):
+    if net is None:
+        return
+    fits = (_labels_fit(net, dataset, report), words_fit(net, dataset.facts, report))
+    if all(fits):
         resolved.nets[name] = net
 
 

@@ -7,12 +7,20 @@ from collections.abc import Mapping, Sequence
 from singac.layers.expression import size
 from singac.layers.operations import (
     ColumnSum,
+    Concat,
     Hits,
+    Lookup,
+    LookupGradient,
     Measure,
+    Normalise,
+    NormaliseGradient,
+    OneHot,
     Operation,
     Pointwise,
     Product,
     Role,
+    Softmax,
+    SoftmaxGradient,
     SoftmaxLoss,
 )
 from singac.plan.plan import Buffer, Slice, Update
@@ -37,6 +45,18 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return 5 * rows * buffers[scores].columns
         case Hits(_, scores):
             return rows * buffers[scores].columns
+        case Softmax(out):
+            return 5 * rows * buffers[out].columns
+        case SoftmaxGradient(out):
+            return 4 * rows * buffers[out].columns
+        case Normalise(out):
+            return 5 * rows * buffers[out].columns
+        case NormaliseGradient(out):
+            return 7 * rows * buffers[out].columns
+        case LookupGradient(_, gradient):
+            return rows * buffers[gradient].columns
+        case Concat() | Lookup() | OneHot():
+            return 0
 
 
 def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -> int:

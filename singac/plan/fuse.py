@@ -81,9 +81,14 @@ def _merged(carrier: Item, item: Pointwise) -> Operation:
 
 
 def stored(items: Sequence[Item]) -> tuple[str, ...]:
-    """Names that some operation reads from memory; what else is assigned stays in registers."""
+    """Names that lie in memory; what is assigned and read by no other operation does not.
+
+    A product or pointwise operation can leave such a result in registers, others write it out.
+    """
     found: dict[str, None] = {}
     for item in items:
         if not isinstance(item, PullParam | PushParam):
             found |= dict.fromkeys(reads(item))
+        if not isinstance(item, PullParam | PushParam | Pointwise | Product):
+            found |= dict.fromkeys(writes(item))
     return tuple(found)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from singac.layers.expression import Variable, add
-from singac.layers.kind import Operand, Use, Wanted, columns
+from singac.layers.kind import Operand, Use, Wanted, columns, inner_name
 from singac.layers.loss import LOSS
 from singac.layers.operations import Assign, Operation, Pointwise, reads, writes
 from singac.model.graph import Layer, NetGraph
@@ -64,7 +64,21 @@ def train_order(graph: NetGraph, batch: int) -> Order:
 
 
 def _columns(graph: NetGraph) -> dict[str, int]:
-    return {layer.name: columns(layer.shape) for layer in graph.layers()}
+    """Those of every layer's result, then of what layers keep beside it."""
+    results = {layer.name: columns(layer.shape) for layer in graph.layers()}
+    inner = {n: c for layer in graph.layers() for n, c in _inner(graph, layer).items()}
+    return {**results, **inner}
+
+
+def _inner(graph: NetGraph, layer: Layer) -> dict[str, int]:
+    if layer.kind is None:
+        return {}
+    sizes = layer.kind.inner(layer.settings, _operands(graph, layer))
+    return {inner_name(layer.name, role): size for role, size in sizes.items()}
+
+
+def _operands(graph: NetGraph, layer: Layer) -> tuple[Operand, ...]:
+    return tuple(Operand(s.name, s.shape) for s in graph.sources(layer.name))
 
 
 def metrics_of(graph: NetGraph) -> tuple[str, ...]:
@@ -93,7 +107,7 @@ def _metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
 
 def _use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]) -> Use:
     """A layer as its kind sees it."""
-    sources = tuple(Operand(s.name, s.shape) for s in graph.sources(layer.name))
+    sources = _operands(graph, layer)
     params = {
         u.role: Operand(u.name, graph.params[u.name].shape, u.transposed) for u in layer.params
     }

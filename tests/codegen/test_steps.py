@@ -13,6 +13,7 @@ from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project
 from tests import programs
 from tests.inprocess import Array, InProcess
+from tests.plan import orders
 from tests.reference import steps
 
 NETS = {
@@ -32,6 +33,12 @@ NETS = {
     "pointwise alone": "features -> square -> elu -> softplus -> out: dense(3)\n"
     "[out, label] -> softmax_loss",
 }
+# The layers that join, cut, norm and look up; what their gradients are is shown in tests/plan.
+LARGER = {
+    name: orders.NETS[name]
+    for name in ("residual", "gated", "concat_and_slice", "attention", "normed",
+                 "norms_that_share", "yes_or_no", "tied_scores", "onehot")
+}  # fmt: skip
 BATCH = 6
 
 
@@ -46,7 +53,7 @@ def batch_of(seed: int, rows: int = BATCH) -> dict[str, Array]:
     return {"features": generator.standard_normal((rows, 4)), "label": labels}
 
 
-@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+@pytest.mark.parametrize("net", [*NETS.values(), *LARGER.values()], ids=[*NETS, *LARGER])
 def test_step_agrees_with_numpy(net: str) -> None:
     """Loss, metrics and gradients; that these are the loss's, tests/plan shows in double."""
     model = programs.model(programs.small(net))

@@ -62,6 +62,66 @@ NETS = {
     "unused_layers": """
         features -> a: dense(3) -> aside: dense(7) -> tanh
         [a, label] -> softmax_loss""",
+    "residual": """
+        features -> a: dense(4) -> input: tanh -> dense(4) -> relu -> out: dense(4)
+        [input, out] -> add -> relu -> b: dense(3)
+        [b, label] -> softmax_loss""",
+    "three_added": """
+        features -> a: dense(4) -> h: sigmoid
+        [h, features, h] -> add -> b: dense(3)
+        [b, label] -> softmax_loss""",
+    "gated": """
+        features -> a: dense(4) -> g: sigmoid
+        features -> c: dense(4)
+        [g, c, features, g] -> multiply -> b: dense(3)
+        [b, label] -> softmax_loss""",
+    "concat_and_slice": """
+        features -> a: dense(5) -> h: tanh
+        [h, features, h] -> all: concat
+        all -> slice(3, 11) -> b: dense(3)
+        all -> slice(0, 4) -> other: slice(1, 4)
+        [b, label] -> softmax_loss
+        [other, b] -> euclidean_loss""",
+    "shapes": """
+        features -> a: dense(12) -> h: reshape(3x4) -> low: slice(0, 2)
+        h -> high: slice(1, 3) -> tanh
+        [low, tanh] -> concat -> flatten -> b: dense(3)
+        [b, label] -> softmax_loss""",
+    "attention": """
+        features -> a: dense(5) -> p: softmax
+        features -> v: dense(5)
+        [p, v] -> multiply -> b: dense(3)
+        [b, label] -> softmax_loss
+        [p, v] -> euclidean_loss""",
+    "normed": """
+        features -> a: dense(5) -> layer_norm -> relu -> layer_norm(epsilon = 0.1, scale = none)
+                 -> c: dense(3) -> d: layer_norm(shift = none)
+        [d, label] -> softmax_loss""",
+    "norms_that_share": """
+        param s ~ gaussian(std = 1)
+        features -> a: dense(4) -> n: layer_norm(scale = s, shift = s) -> tanh
+                 -> m: layer_norm(scale = s, shift = none)
+        [m, features] -> euclidean_loss""",
+    "yes_or_no": """
+        features -> a: dense(4) -> tanh -> b: dense(4)
+        features -> t: dense(4) -> p: sigmoid
+        [b, p] -> sigmoid_loss""",
+    "embedded": """
+        label -> e: embedding(3, 5) -> tanh -> b: dense(3)
+        features -> c: dense(3)
+        [b, c] -> add -> d: dense(3)
+        [d, label] -> softmax_loss""",
+    "embedded_twice": """
+        label -> e: embedding(4, 3)
+        label -> f: embedding(4, 3, weight = e.weight) -> b: dense(3, weight ~ gaussian(std = 1))
+        [e, b] -> euclidean_loss
+        [e, label] -> softmax_loss""",
+    "tied_scores": """
+        label -> e: embedding(3, 5) -> tanh -> b: dense(3, weight = e.weight')
+        [b, label] -> softmax_loss""",
+    "onehot": """
+        label -> o: onehot(4) -> a: dense(5) -> tanh -> b: dense(3)
+        [b, label] -> softmax_loss""",
     "dropped": """
         features -> a: dense(5) -> drop: dropout(0.4) -> tanh -> b: dense(3)
         [b, label] -> softmax_loss""",

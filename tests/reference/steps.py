@@ -16,12 +16,20 @@ import numpy as np
 from singac.layers.operations import (
     Assign,
     ColumnSum,
+    Concat,
     Hits,
+    Lookup,
+    LookupGradient,
     Measure,
+    Normalise,
+    NormaliseGradient,
+    OneHot,
     Operation,
     Pointwise,
     Product,
     Role,
+    Softmax,
+    SoftmaxGradient,
     SoftmaxLoss,
 )
 from singac.plan.order import PullParam, PushParam
@@ -88,6 +96,25 @@ class _Interpreter:
                 self._softmax_loss(operation)
             case Hits(metric, scores, labels, topk):
                 self._measure(metric, self._hits(scores, labels, topk))
+            case Concat():
+                self._concat(operation)
+            case Softmax(out, source):
+                self.buffers[out] = softmax(self.buffers[source])
+            case SoftmaxGradient(out, gradient, result):
+                y, dy = self.buffers[result], self.buffers[gradient]
+                self.buffers[out] = y * (dy - (y * dy).sum(axis=1, keepdims=True))
+            case Normalise():
+                self._normalise(operation)
+            case NormaliseGradient(out, gradient, result, inverse):
+                y, dy = self.buffers[result], self.buffers[gradient]
+                slope = dy - _mean(dy) - y * _mean(y * dy)
+                self.buffers[out] = slope * self.buffers[inverse]
+            case Lookup(out, table, indices):
+                self.buffers[out] = self._onehot(indices, len(self.buffers[table]), table)
+            case LookupGradient():
+                self._lookup_gradient(operation)
+            case OneHot(out, indices, words):
+                self.buffers[out] = self._onehot(indices, words, None)
 
     def _evaluate(self, value: object, shape: tuple[int, ...] | None) -> Array:
         def draw(stream: int) -> Array:
@@ -145,6 +172,41 @@ class _Interpreter:
         earlier = np.arange(values.shape[1]) < label
         place = ((values > own) | ((values == own) & earlier)).sum(axis=1)
         return float((place < topk)[: self.valid].sum())
+
+    def _concat(self, operation: Concat) -> None:
+        sources = [self.buffers[r.source] for r in operation.ranges if r.source is not None]
+        parts = []
+        for part in operation.ranges:
+            if part.source is None:
+                parts.append(np.zeros((len(sources[0]), part.columns)))
+            else:
+                source = self.buffers[part.source]
+                parts.append(source[:, part.start : part.start + part.columns])
+        self.buffers[operation.out] = np.concatenate(parts, axis=1)
+
+    def _normalise(self, operation: Normalise) -> None:
+        x = self.buffers[operation.source]
+        inverse = 1 / np.sqrt(x.var(axis=1, keepdims=True) + operation.epsilon)
+        self.buffers[operation.inverse] = inverse
+        self.buffers[operation.out] = (x - _mean(x)) * inverse
+
+    def _onehot(self, indices: str, words: int, table: str | None) -> Array:
+        """The vectors of all indices of a row end to end; with a table, its rows instead."""
+        own = np.eye(words) if table is None else self.buffers[table]
+        index = self.buffers[indices]
+        found = own[index.astype(int)]
+        return np.asarray(found.reshape(len(index), -1))
+
+    def _lookup_gradient(self, operation: LookupGradient) -> None:
+        index = self.buffers[operation.indices].astype(int).reshape(-1)
+        dy = self.buffers[operation.gradient].reshape(len(index), -1)
+        total = np.zeros((operation.words, dy.shape[1]))
+        np.add.at(total, index, dy)
+        self._write(operation.out, total, operation.accumulate)
+
+
+def _mean(values: Array) -> Array:
+    return np.asarray(values.mean(axis=1, keepdims=True))
 
 
 def _shape_of(assign: Assign, buffers: Buffers) -> tuple[int, ...]:

@@ -1,0 +1,50 @@
+"""Ranges of columns copied end to end.
+
+    out row | a0 a1 a2 | b0 b1 | 0 0 0 ... pads |
+
+A range starts and ends anywhere in a vector, so its whole vectors are moved unaligned and what is
+left one by one.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from singac.codegen.elementwise import Frame
+from singac.codegen.ir import FLOAT, FLOAT_BYTES, LANES, ZERO, f32, i64, load, loop, store
+from singac.layers.operations import ColumnRange, Concat
+
+
+def emit_concat(frame: Frame, operation: Concat) -> None:
+    """Every range of every row, then zeros up to the end of the row's last vector."""
+    out = frame.buffers[operation.out]
+    used = sum(r.columns for r in operation.ranges)
+    assert used == out.columns, f"the ranges of {operation.out} are its columns"
+    pads = ColumnRange(None, 0, out.stride - used)
+    with loop(frame.builder, i64(0), i64(out.rows)) as row:
+        column = 0
+        for part in (*operation.ranges, pads):
+            _emit_range(frame, part, operation.out, row, column)
+            column += part.columns
+
+
+def _emit_range(frame: Frame, part: ColumnRange, out: str, row: ir.Value, column: int) -> None:
+    builder = frame.builder
+    whole = part.columns // LANES * LANES
+
+    def at(name: str, first: int, index: ir.Value) -> ir.Value:
+        return frame.place(name, row, builder.add(i64(first), index))
+
+    if whole:
+        with loop(builder, i64(0), i64(whole), LANES) as index:
+            value: ir.Value = ZERO
+            if part.source is not None:
+                value = load(builder, at(part.source, part.start, index), FLOAT_BYTES)
+            store(builder, value, at(out, column, index), FLOAT_BYTES)
+    if whole < part.columns:
+        with loop(builder, i64(whole), i64(part.columns)) as index:
+            single: ir.Value = f32(0.0)
+            if part.source is not None:
+                place = at(part.source, part.start, index)
+                single = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
+            builder.store(single, at(out, column, index), align=FLOAT_BYTES)
