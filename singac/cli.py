@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _fmt_arguments(_verb(verbs, "fmt", fmt, "rewrite files in canonical form"))
     _plan_arguments(_verb(verbs, "plan", plan, "show what a file compiles to"))
     _run_arguments(_verb(verbs, "run", run, "train"))
+    _pack_arguments(_verb(verbs, "pack", pack, "write a data block as one file of records"))
     _list_arguments(_verb(verbs, "list", list_words, "what the language offers"))
     explain_parser = _verb(verbs, "explain", explain, "what a diagnostic's code means")
     explain_parser.add_argument("code", metavar="CODE")
@@ -147,6 +148,14 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run-dir", metavar="D", help="the folder of logs and checkpoints")
     parser.add_argument("--json", action="store_true", help="events as JSON lines")
+
+
+def _pack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="the data block, if not the only one"
+    )
+    parser.add_argument("-o", dest="out", metavar="F", required=True, help="the file to write")
 
 
 WORDS = ("layers", "updaters", "schedules", "sources", "algorithms", "initialisers")
@@ -319,6 +328,21 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
                 )
             ]
         ) from None
+
+
+def pack(arguments: Arguments) -> int:
+    """A file of records from one data block."""
+    from singac.model.resolve import resolve_data
+    from singac.sources import pack as records
+    from singac.syntax.parse import parse
+    from singac.syntax.read import read
+
+    data = resolve_data(parse(read(arguments.file)), arguments.data)
+    size = records.pack(data.request, data.facts, arguments.out)
+    counts = ((part, getattr(data.facts, part)) for part in ("train", "test", "validate"))
+    told = ", ".join(f"{count} to {part}" for part, count in counts if count)
+    print(f"{arguments.out}: {told}, {size} bytes", file=sys.stderr)
+    return 0
 
 
 def list_words(arguments: Arguments) -> int:

@@ -76,6 +76,7 @@ CODES: dict[str, str] = {
     "SG0175": "a net that is trained has a loss",
     "SG0176": "a run has a train block",
     "SG0177": "a run has one partition of its net",
+    "SG0178": "one data block is packed, one of the program's",
     "SG0180": "a layer is cut by one rule",
     "SG0181": "the layers of a range lie on paths from its first to its last",
     "SG0190": "some of the language is not compiled yet",

@@ -38,6 +38,26 @@ def test_a_right_file_is_passed_in_silence() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_pack_writes_records_that_a_program_reads(tmp_path: Path) -> None:
+    done = singac("pack", MLP, "-o", str(tmp_path / "digits.records"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "1438 to train, 359 to test, " in done.stderr
+    text = Path(MLP).read_text(encoding="utf-8")
+    start, end = text.index("csv("), text.index(")\n", text.index("csv(")) + 1
+    (tmp_path / "net.singa").write_text(
+        text[:start] + 'records("digits.records", scale = 1/16)' + text[end:], encoding="utf-8"
+    )
+    assert singac("check", str(tmp_path / "net.singa")).stderr == ""
+
+
+def test_pack_of_a_data_block_that_is_not_there(tmp_path: Path) -> None:
+    done = singac("pack", MLP, "digitz", "-o", str(tmp_path / "r"))
+    assert done.returncode == 2
+    assert "there is no data `digitz`" in done.stderr
+    assert "digits" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_check_tells_on_stderr_and_gives_the_exit_code_of_the_worst(wrong: Path) -> None:
     done = singac("check", str(wrong), MLP)
     assert done.returncode == 4

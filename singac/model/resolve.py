@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from singac.diagnostics import Diagnostic, Exit, Place, Report, Span, did_you_mean
+from singac.diagnostics import Diagnostic, Exit, Failed, Place, Report, Span, did_you_mean
 from singac.layers.kind import LayerKind, Sizes, columns
 from singac.model.arguments import collect
 from singac.model.definitions import definitions
@@ -139,6 +139,26 @@ def _resolve_all(
 
 
 # -- data ------------------------------------------------------------------------------------------
+
+
+def resolve_data(program: tree.Program, name: str | None, cache: str | None = None) -> Dataset:
+    """The data block of this name, or the only one; the rest of the program is not looked at.
+
+    Raises `Failed`.
+    """
+    report = Report()
+    blocks = gather(program, (), report)
+    report.stop_if_any()
+    if name is None and len(blocks.data) == 1:
+        name = next(iter(blocks.data))
+    if name is None or name not in blocks.data:
+        message = "say which data block" if name is None else f"there is no data `{name}`"
+        help = did_you_mean(name or "", blocks.data) or "the program has none"
+        raise Failed([Diagnostic("SG0178", message, help=help, exit=Exit.USAGE)])
+    dataset = _dataset(blocks.data[name], blocks.scope, report, cache)
+    report.stop_if_any()
+    assert dataset is not None, "what is refused is reported"
+    return dataset
 
 
 def _dataset(data: tree.Data, scope: Scope, report: Report, cache: str | None) -> Dataset | None:
