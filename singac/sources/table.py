@@ -5,8 +5,11 @@ from __future__ import annotations
 from singac.sources.cifar import CIFAR
 from singac.sources.csv import CSV
 from singac.sources.idx import IDX
+from singac.sources.images import IMAGES
 from singac.sources.kind import SourceKind
 from singac.sources.npz import NPZ
 from singac.sources.records import RECORDS
 
-SOURCES: dict[str, SourceKind] = {kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, RECORDS)}
+SOURCES: dict[str, SourceKind] = {
+    kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, IMAGES, RECORDS)
+}
