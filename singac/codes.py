@@ -109,7 +109,7 @@ CODES: dict[str, str] = {
     "SG0228": "the examples of all parts have one shape",
     "SG0229": "the labels of a cifar file are below its number of classes",
     "SG0230": "a csv file is text of lines of a reasonable length",
-    "SG0231": "a csv file is UTF-8 text",
+    "SG0231": "a text is UTF-8",
     "SG0232": "all lines of a csv file have as many cells as the first",
     "SG0233": "the cells of a csv file are numbers",
     "SG0234": "the numbers of a csv file are finite and fit float32",
@@ -124,6 +124,8 @@ CODES: dict[str, str] = {
     "SG0243": "a picture can be decoded, and has 8 bits a channel",
     "SG0244": "pictures have one size unless shape gives it",
     "SG0245": "all parts of a folder of pictures have the classes of the training part",
+    "SG0246": "a text is longer than one example",
+    "SG0247": "the characters and words of a text are in its vocabulary",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0401": "a cluster has as many processes as -np gives",

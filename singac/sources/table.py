@@ -9,7 +9,8 @@ from singac.sources.images import IMAGES
 from singac.sources.kind import SourceKind
 from singac.sources.npz import NPZ
 from singac.sources.records import RECORDS
+from singac.sources.text import CHARS, WORDS
 
 SOURCES: dict[str, SourceKind] = {
-    kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, IMAGES, RECORDS)
+    kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, IMAGES, RECORDS, CHARS, WORDS)
 }
