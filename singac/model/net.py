@@ -52,7 +52,7 @@ def _pointwise(definition: PointwiseLayer) -> LayerKind:
     """The kind an equation makes; its settings are numbers, the formals of the definition."""
     return LayerKind(
         name=definition.name,
-        summary="y = " + definition.definition.equations[-1].value.span.text,
+        summary="; ".join(" ".join(e.span.text.split()) for e in definition.definition.equations),
         settings=settings_of(definition.formals, positional=True),
         sources=1,
         shape=same_shape,

@@ -97,6 +97,15 @@ def test_pads_stay_zero_where_a_layer_of_zero_is_not() -> None:
     assert np.isfinite(machine.params).all()
 
 
+def test_a_gradient_that_nobody_reads_has_a_place() -> None:
+    """The slope of a sign is 0 whatever the gradient is; the loss writes it all the same."""
+    own = "layer side { y = sign(x) }\n"
+    net = "features -> fc: dense(3) -> side\n[side, label] -> softmax_loss"
+    machine = InProcess(plan_of(programs.small(net, extra=own)))
+    machine.step(batch_of(6))
+    assert (machine.gradient("fc.weight") == 0).all()
+
+
 def test_dropout_is_the_same_for_every_cut_and_another_every_step() -> None:
     net = "features -> fc: dense(50) -> dropout(0.4) -> out: dense(3)\n[out, label] -> softmax_loss"
     text = programs.small(net)

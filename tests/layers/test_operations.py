@@ -7,13 +7,22 @@ import numpy as np
 from singac.layers.expression import Draw, Variable, add, mul, number
 from singac.layers.operations import (
     Assign,
+    ColumnRange,
     ColumnSum,
+    Concat,
     Hits,
+    Lookup,
+    LookupGradient,
     Measure,
+    Normalise,
+    NormaliseGradient,
+    OneHot,
     Operation,
     Pointwise,
     Product,
     Role,
+    Softmax,
+    SoftmaxGradient,
     SoftmaxLoss,
     reads,
     writes,
@@ -36,6 +45,16 @@ NAMES: tuple[tuple[Operation, tuple[str, ...], tuple[str, ...]], ...] = (
     (SoftmaxLoss("loss", "x", "label", None, 1.0),                ("x", "label"),       ()),
     (SoftmaxLoss("loss", "x", "label", "d", 1.0),                 ("x", "label"),       ("d",)),
     (Hits("accuracy", "x", "label", 1),                           ("x", "label"),       ()),
+    (Concat("y", (ColumnRange("x", 0, 2), ColumnRange(None, 0, 1), ColumnRange("x", 2, 1))),
+                                                                  ("x",),               ("y",)),
+    (Softmax("y", "x"),                                           ("x",),               ("y",)),
+    (SoftmaxGradient("dx", "dy", "y"),                            ("dy", "y"),          ("dx",)),
+    (Normalise("y", "i", "x", 0.1),                               ("x",),               ("y", "i")),
+    (NormaliseGradient("dx", "dy", "y", "i"),                     ("dy", "y", "i"),     ("dx",)),
+    (Lookup("y", "w", "t"),                                       ("w", "t"),           ("y",)),
+    (LookupGradient("dw", "dy", "t", 3),                          ("dy", "t"),          ("dw",)),
+    (LookupGradient("dw", "dy", "t", 3, accumulate=True),         ("dy", "t", "dw"),    ("dw",)),
+    (OneHot("y", "t", 3),                                         ("t",),               ("y",)),
 )
 # fmt: on
 
@@ -104,3 +123,39 @@ def test_column_sums_and_draws() -> None:
     masked = Pointwise("m", (Assign("m", mul(Variable("x"), Draw(7))),))
     run([masked], buffers, draws=lambda stream, shape: np.full(shape, stream / 14))
     assert buffers["m"].tolist() == [[0.5, 1], [1.5, 2]]
+
+
+def test_ranges_of_columns() -> None:
+    ranges = (ColumnRange("b", 1, 1), ColumnRange(None, 0, 2), ColumnRange("a", 0, 2))
+    made = after([Concat("y", ranges)], a=[[1, 2], [3, 4]], b=[[5, 6], [7, 8]])
+    assert made["y"].tolist() == [[6, 0, 0, 1, 2], [8, 0, 0, 3, 4]]
+
+
+def test_softmax_of_a_row_and_its_gradient() -> None:
+    operations = [Softmax("y", "x"), SoftmaxGradient("dx", "dy", "y")]
+    made = after(operations, x=[[0.0, np.log(3.0)]], dy=[[4.0, 0.0]])
+    np.testing.assert_allclose(made["y"], [[0.25, 0.75]])
+    np.testing.assert_allclose(made["dx"], [[0.75, -0.75]])
+
+
+def test_a_normed_row_and_its_gradient() -> None:
+    """Values 1 and 7: mean 4, variance 9. The gradient has no part along 1 nor along y."""
+    operations = [Normalise("y", "i", "x", 0.0), NormaliseGradient("dx", "dy", "y", "i")]
+    made = after(operations, x=[[1.0, 7.0, 1.0, 7.0]], dy=[[1.0, 0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(made["y"], [[-1, 1, -1, 1]])
+    np.testing.assert_allclose(made["i"], [[1 / 3]])
+    np.testing.assert_allclose(made["dx"], [[1 / 6, 0, -1 / 6, 0]], atol=1e-15)
+
+
+def test_rows_looked_up() -> None:
+    operations = [
+        Lookup("y", "w", "t"),
+        OneHot("o", "t", 3),
+        LookupGradient("dw", "dy", "t", 3),
+        LookupGradient("dw", "dy", "t", 3, accumulate=True),
+    ]
+    made = after(operations, w=[[1, 2], [3, 4], [5, 6]], t=[[2, 0], [2, 2]],
+                 dy=[[1, 0, 0, 1], [1, 0, 10, 0]])  # fmt: skip
+    assert made["y"].tolist() == [[5, 6, 1, 2], [5, 6, 5, 6]]
+    assert made["o"].tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 1, 0, 0, 1]]
+    assert made["dw"].tolist() == [[0, 2], [0, 0], [24, 0]]

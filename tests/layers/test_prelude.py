@@ -29,21 +29,34 @@ def layers() -> dict[str, PointwiseLayer]:
 
 
 LAYERS = layers()
-AT = np.array([-30.0, -3.0, -1.0, -0.2, 0.3, 0.9, 2.5, 30.0])
+AT = np.array([-30.0, -3.1, -1.1, -0.2, 0.3, 0.9, 2.4, 30.0])
+CORNERED = ("relu", "leaky_relu", "selu", "abs")  # at 0
+FROM_ZERO = ("log", "sqrt")  # of positive numbers alone
+SELU, SELU_LOW = 1.05070099, 1.75809934
 _erf = np.vectorize(math.erf)
 
 # fmt: off
 EXPECTED = {
-    "identity": lambda x: x,
-    "relu":     lambda x: np.where(x > 0, x, 0.0),
-    "sigmoid":  lambda x: 1 / (1 + np.exp(-x)),
-    "tanh":     np.tanh,
-    "stanh":    lambda x: 1.7159047 * np.tanh(0.66666667 * x),
-    "elu":      lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "softplus": lambda x: np.logaddexp(0.0, x),
-    "swish":    lambda x: x / (1 + np.exp(-x)),
-    "gelu":     lambda x: x * 0.5 * (1 + _erf(x * 0.70710678)),
-    "square":   np.square,
+    "identity":     lambda x: x,
+    "relu":         lambda x: np.where(x > 0, x, 0.0),
+    "leaky_relu":   lambda x: np.where(x > 0, x, 0.01 * x),
+    "sigmoid":      lambda x: 1 / (1 + np.exp(-x)),
+    "hard_sigmoid": lambda x: np.clip((x + 3) / 6, 0, 1),
+    "tanh":         np.tanh,
+    "hard_tanh":    lambda x: np.clip(x, -1, 1),
+    "stanh":        lambda x: 1.7159047 * np.tanh(0.66666667 * x),
+    "elu":          lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "selu":         lambda x: np.where(x > 0, SELU * x, SELU_LOW * np.expm1(np.minimum(x, 0))),
+    "softplus":     lambda x: np.logaddexp(0.0, x),
+    "swish":        lambda x: x / (1 + np.exp(-x)),
+    "gelu":         lambda x: x * 0.5 * (1 + _erf(x * 0.70710678)),
+    "mish":         lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "softsign":     lambda x: x / (1 + np.abs(x)),
+    "square":       np.square,
+    "abs":          np.abs,
+    "exp":          np.exp,
+    "log":          np.log,
+    "sqrt":         np.sqrt,
 }
 # fmt: on
 
@@ -55,6 +68,11 @@ def y_of(name: str) -> Expression:
     return with_settings(layer.y, {n: v for n, v in defaults.items() if v is not None})
 
 
+def at_of(name: str) -> np.ndarray:
+    """Where a layer is defined."""
+    return AT[AT > 0] if name in FROM_ZERO else AT
+
+
 def test_every_layer_is_expected() -> None:
     assert list(LAYERS) == list(EXPECTED)
 
@@ -62,7 +80,10 @@ def test_every_layer_is_expected() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_values(name: str) -> None:
     np.testing.assert_allclose(
-        evaluate(y_of(name), {"x": AT}), EXPECTED[name](AT), rtol=1e-12, atol=1e-15
+        evaluate(y_of(name), {"x": at_of(name)}),
+        EXPECTED[name](at_of(name)),
+        rtol=1e-12,
+        atol=1e-15,
     )
 
 
@@ -70,8 +91,9 @@ def test_values(name: str) -> None:
 def test_slope_by_result(name: str) -> None:
     """What backward computes, of source and result, is the derivative."""
     y = y_of(name)
-    # 0 is where zeros in the data lead; of these layers only relu has a corner there.
-    at = AT[1:-1] if name == "relu" else np.array([*AT[1:-1], 0.0])
+    # 0 is where zeros in the data lead.
+    at = at_of(name)[1:-1]
+    at = at if name in (*CORNERED, *FROM_ZERO) else np.array([*at, 0.0])
     known = {"x": at, "y": evaluate(y, {"x": at})}
     slope = np.broadcast_to(evaluate(slope_by_result(y), known), at.shape)
     high, low = evaluate(y, {"x": at + 1e-6}), evaluate(y, {"x": at - 1e-6})
@@ -79,12 +101,12 @@ def test_slope_by_result(name: str) -> None:
     np.testing.assert_allclose(slope, np.broadcast_to(evaluate(derivative(y, X), known), at.shape))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "stanh"])
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "stanh", "exp", "sqrt"])
 def test_backward_needs_no_source(name: str) -> None:
     assert variables(slope_by_result(y_of(name))) == ("y",)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", [n for n in EXPECTED if n not in ("exp", *FROM_ZERO)])
 def test_far_from_zero_nothing_overflows(name: str) -> None:
     """As float32 computes it: y and its slope are finite at plus and minus a thousand."""
     y = y_of(name)

@@ -33,6 +33,21 @@ def test_operations_are_shared_by_workers() -> None:
     assert sum(p.flops for p in processes) == shared
 
 
+def test_operations_of_rows() -> None:
+    """Forward and backward of a softmax 5 + 4 a value, of a norm 5 + 7, a one-hot vector none."""
+    net = "label -> o: onehot(3) -> a: dense(3, bias = none){}\n[{}, label] -> softmax_loss"
+    plain, softmax, norm = (
+        plan(small(net.format(layer, name))).processes[0].flops
+        for layer, name in (
+            ("", "a"),
+            (" -> p: softmax", "p"),
+            (" -> n: layer_norm(scale = none, shift = none)", "n"),
+        )
+    )
+    assert softmax - plain == BATCH * OUT * (5 + 4)
+    assert norm - plain == BATCH * OUT * (5 + 7)
+
+
 def test_bytes_of_gradients_and_params() -> None:
     """Each of 3 workers sends two thirds of its gradients and serves a third to the two others."""
     total = PARAM_FLOATS * 4

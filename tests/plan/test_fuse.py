@@ -14,12 +14,13 @@ from singac.plan.order import Item, Order, PullParam, PushParam
 from singac.plan.order import test_order as order_of_testing
 from singac.plan.order import train_order as order_of_training
 from tests.plan.orders import BATCH, NETS, done, draws, examples, graph_of, params
+from tests.programs import model, small
 from tests.reference.steps import Buffers, run
 
 
 def orders(name: str) -> tuple[Order, Order]:
     graph = graph_of(name)
-    return order_of_training(graph, BATCH), order_of_testing(graph, BATCH)
+    return order_of_training(graph, BATCH), order_of_testing(graph, BATCH, ())
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -63,6 +64,29 @@ def test_a_perceptron_is_products_and_a_loss() -> None:
     kinds = [type(i).__name__ for i in fuse(test.items, test.columns)
              if not isinstance(i, PullParam | PushParam)]  # fmt: skip
     assert kinds == ["Product", "Product", "SoftmaxLoss", "Hits"]
+
+
+def kinds_of(net: str) -> list[str]:
+    """Of a training step, fused."""
+    order = order_of_training(model(small(net)).net.graph, BATCH)
+    items = fuse(order.items, order.columns)
+    return [type(i).__name__ for i in items if not isinstance(i, PullParam | PushParam)]
+
+
+LOSS = " -> b: dense(3)\n[b, label] -> softmax_loss"
+
+
+def test_another_shape_costs_nothing() -> None:
+    plain = "features -> a: dense(12) -> relu"
+    shaped = "features -> a: dense(12) -> reshape(3x4) -> relu -> flatten"
+    assert kinds_of(shaped + LOSS) == kinds_of(plain + LOSS)
+
+
+def test_a_sum_is_done_by_the_product_before_it() -> None:
+    """So are, backward, the slope of its source and the sum of the gradients it takes apart."""
+    straight = "features -> a: dense(4) -> h: tanh -> c: dense(4) -> out: relu"
+    added = straight + "\n[h, out] -> add"
+    assert kinds_of(added + LOSS) == kinds_of(straight + LOSS)
 
 
 # -- operations in any order -----------------------------------------------------------------------
