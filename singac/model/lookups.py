@@ -1,6 +1,6 @@
 """Layers of whole numbers against the data that feeds them.
 
-Facts tell the largest of labels alone; other fields are whole and in range, or give NaN when run.
+Facts tell the largest number of some fields. What is no word of another field gives NaN when run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from singac.diagnostics import Exit, Place, Report
 from singac.model.graph import Layer
 from singac.model.net import Net
-from singac.sources.kind import Facts, FieldFacts
+from singac.sources.kind import Facts, FieldFacts, LabelFacts
 
 
 def words_fit(net: Net, facts: Facts, report: Report) -> bool:
@@ -17,14 +17,22 @@ def words_fit(net: Net, facts: Facts, report: Report) -> bool:
     for layer in net.graph.layers():
         if layer.kind is not None and layer.kind.words is not None:
             (source,) = net.graph.sources(layer.name)
-            known = next((f for f in facts.fields if f.name == source.name), None)
-            if known is None:
-                _is_layer(layer, source, facts, report)
-            elif (known.scale, known.mean, known.std) != (1.0, 0.0, 1.0):
-                _is_scaled(layer, known, report)
-            elif known in facts.fields[1:][-1:]:  # labels are in the last of several fields
-                _labels_fit(layer, layer.kind.words(layer.settings), facts, report)
+            _check(layer, source, layer.kind.words(layer.settings), facts, report)
     return len(report.found) == before
+
+
+def _check(layer: Layer, source: Layer, words: int, facts: Facts, report: Report) -> None:
+    known = next((f for f in facts.fields if f.name == source.name), None)
+    last = facts.fields[1:][-1:]  # where labels are, unless it is the only field
+    if known is None:
+        _is_layer(layer, source, facts, report)
+    elif (known.scale, known.mean, known.std) != (1.0, 0.0, 1.0):
+        _is_scaled(layer, known, report)
+    elif facts.label is not None and source.name in (facts.label.fields or [f.name for f in last]):
+        _in_range(layer, words, facts.label, report)
+    elif facts.label is None and known in last:
+        message = f"`{known.name}` holds real numbers, and `{layer.name}` needs whole ones"
+        report.error("SG0172", message, layer.span, help="class numbers, such as 0, 1, 2")
 
 
 def _is_layer(layer: Layer, source: Layer, facts: Facts, report: Report) -> None:
@@ -36,18 +44,14 @@ def _is_layer(layer: Layer, source: Layer, facts: Facts, report: Report) -> None
 
 def _is_scaled(layer: Layer, known: FieldFacts, report: Report) -> None:
     message = f"`{known.name}` is scaled on reading, and `{layer.name}` takes whole numbers"
-    label = f"scale = {known.scale:.6g}, mean = {known.mean:.6g}, std = {known.std:.6g}"
     help = "leave out scale, mean and std of this data"
-    report.error("SG0172", message, layer.span, label, help=help)
+    report.error("SG0172", message, layer.span, help=help)
 
 
-def _labels_fit(layer: Layer, words: int, facts: Facts, report: Report) -> None:
-    largest, label = facts.label, facts.fields[-1].name
-    if largest is None:
-        message = f"`{label}` holds real numbers, and `{layer.name}` needs whole ones"
-        report.error("SG0172", message, layer.span, help="class numbers, such as 0, 1, 2")
-    elif largest.largest >= words:
-        message = f"label {largest.largest} at {largest.place} of {largest.file} is out of range"
-        at = f"`{layer.name}` has {words} words, 0 to {words - 1}"
-        help = f"give it {largest.largest + 1} words, or mend the data"
-        report.error("SG0173", message, layer.span, at, help=help, exit=Exit.DAMAGED)
+def _in_range(layer: Layer, words: int, known: LabelFacts, report: Report) -> None:
+    if known.largest < words:
+        return
+    message = f"the number {known.largest} at {known.place} of {known.file} is out of range"
+    label = f"`{layer.name}` has {words} words, 0 to {words - 1}"
+    help = f"give it {known.largest + 1} words, or mend the data"
+    report.error("SG0173", message, layer.span, label, help=help, exit=Exit.DAMAGED)

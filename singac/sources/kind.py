@@ -73,11 +73,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LabelFacts:
-    """The largest class label of a file and where it stands, for example at `line 17`."""
+    """The largest class label of a file and where it stands, for example at `line 17`.
+
+    It bounds the whole numbers of `fields`; without names, of the last field.
+    """
 
     largest: int
     file: str
     place: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ def facts_from_json(text: str) -> Facts:
     read = json.loads(text)
     label = read.pop("label")
     fields = tuple(FieldFacts(**f | {"shape": tuple(f["shape"])}) for f in read.pop("fields"))
+    if label:
+        label["fields"] = tuple(label.get("fields", ()))
     return Facts(fields, label=LabelFacts(**label) if label else None, **read)
 
 

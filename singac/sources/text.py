@@ -76,8 +76,9 @@ def survey(request: Request, part: Part) -> Survey:
     unknown = numbers.get(UNKNOWN, -1)
     last = max(present, key=lambda token: numbers.get(token, unknown))
     place = f"line {_line(request, last, text)}"
-    label = LabelFacts(numbers.get(last, unknown), path, place)
-    return Survey(examples, ((_FIELDS[request.kind], (length,)), ("next", (length,))), label)
+    fields = (_FIELDS[request.kind], "next")
+    label = LabelFacts(numbers.get(last, unknown), path, place, fields)
+    return Survey(examples, tuple((name, (length,)) for name in fields), label)
 
 
 def load(request: Request, part: Part) -> dict[str, Array]:
