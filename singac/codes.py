@@ -90,7 +90,7 @@ CODES: dict[str, str] = {
     # data files
     "SG0210": "the files that data names are there",
     "SG0211": "the files that data names can be read",
-    "SG0212": "mean and std of data are numbers or computed",
+    "SG0212": "a file of mean or std has as many values as an example",
     "SG0213": "a part that is held out has examples, and leaves some to train on",
     "SG0214": "the shape of an example has as many values as the file's examples",
     "SG0215": "a separator is one character that is no part of a number",
@@ -126,6 +126,7 @@ CODES: dict[str, str] = {
     "SG0245": "all parts of a folder of pictures have the classes of the training part",
     "SG0246": "a text is longer than one example",
     "SG0247": "the characters and words of a text are in its vocabulary",
+    "SG0248": "the values of a file of std are above 0",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0401": "a cluster has as many processes as -np gives",

@@ -47,16 +47,23 @@ def file_of(path: str, name: str) -> str:
 def opened(path: str, name: str) -> Iterator[Bytes]:
     """The bytes of an array of `names_of(path)`; raises `Failed`, also for damage met inside."""
     if os.path.isdir(path) or is_single(path):
-        with Stream(file_of(path, name)) as stream:
-            if stream.packed:
-                raise damaged("SG0221", "the array is packed by gzip; unpack it", stream.path)
-            yield _File(stream)
+        with opened_file(file_of(path, name)) as source:
+            yield source
     else:
         with _zip(path) as archive:
             info = archive.getinfo(name + _SUFFIX)
             _check_member(path, info)
             with archive.open(info) as member:
                 yield _Member(path, f"array `{name}`", info.file_size, member)
+
+
+@contextmanager
+def opened_file(path: str) -> Iterator[Bytes]:
+    """The bytes of an array in a file of its own; raises `Failed`."""
+    with Stream(path) as stream:
+        if stream.packed:
+            raise damaged("SG0221", "the array is packed by gzip; unpack it", path)
+        yield _File(stream)
 
 
 @contextmanager

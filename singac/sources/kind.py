@@ -162,14 +162,15 @@ class SourceKind:
 COMPUTED = "computed"
 
 _PART = (Sort.FRACTION, Sort.PATH)
-_STATISTIC = (Sort.WORD, Sort.NUMBER)
+_STATISTIC = (Sort.WORD, Sort.NUMBER, Sort.PATH)
 
 # fmt: off
 COMMON_SETTINGS = (
     Setting("shape", "the shape of an example, the file's own when left out",
             sorts=(Sort.SHAPE,), optional=True, within=AT_LEAST_ONE),
     Setting("scale", "raw values are multiplied by it", default=1.0),
-    Setting("mean", "then it is subtracted; computed: one number, over the training part",
+    Setting("mean", "then it is subtracted; computed: one number, over the training part; "
+            "a file: an array in .npy of a value for each value of an example",
             sorts=_STATISTIC, choices=(COMPUTED,), default=0.0),
     Setting("std", "then it divides them; computed likewise",
             sorts=_STATISTIC, choices=(COMPUTED,), default=1.0, within=POSITIVE),

@@ -20,6 +20,7 @@ from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.sources.damage import placed
 from singac.sources.kind import Facts, Request, facts_from_json
 from singac.sources.parts import held_out_counts, held_out_rows
+from singac.sources.statistics import files_of, standardise
 from singac.sources.table import SOURCES
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def prepare(request: Request, facts: Facts, cache: str) -> str:
     if os.path.isdir(folder):
         return folder
     arrays = read(request)
+    if files_of(request):
+        standardise(request, arrays)
     try:
         _write(arrays, facts, folder)
     except OSError as error:
@@ -84,6 +87,7 @@ def read(request: Request) -> dict[str, dict[str, Array]]:
 def key_of(request: Request) -> str:
     """Name of the folder for this request and the files as they are now; raises `Failed`."""
     files = [f for part in SOURCES[request.kind].locate(request) for f in part.files]
+    files += files_of(request).values()
     text = json.dumps([READER_VERSION, request.as_json(), [_state(f) for f in files]])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

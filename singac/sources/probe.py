@@ -7,29 +7,26 @@ import os
 from collections.abc import Mapping
 
 from singac.diagnostics import Diagnostic, Failed, Place, Report, Span
-from singac.settings import Given, SettingValue, Sort, check_settings, describe, shape_text
+from singac.settings import Given, SettingValue, Sort, check_settings, shape_text
 from singac.sources.damage import damaged, placed
-from singac.sources.kind import COMPUTED, Facts, FieldFacts, LabelFacts, Part, Request, Survey
+from singac.sources.kind import Facts, FieldFacts, LabelFacts, Part, Request, Survey
 from singac.sources.parts import held_out_counts
 from singac.sources.prepare import known_facts, read
-from singac.sources.statistics import mean_and_std
+from singac.sources.statistics import check_files, files_of, numbers_of
 from singac.sources.table import SOURCES
 
-_STATISTICS = ("mean", "std")
 _SEPARATORS = ",;:|/!&%$#@~^*_="
 
 
 def request_of(kind: str, given: Mapping[str, Given], span: Span, report: Report) -> Request | None:
     """The data block `kind(given)` at `span` with its values checked; None when one is reported."""
     table = SOURCES[kind].settings
-    if _unsupported(given, report):
-        return None
     values = check_settings(table, given, span, report)
     if values is None or not _separator_is_one(values, given, report):
         return None
-    paths = {s.name for s in table if Sort.PATH in s.sorts}
+    words = {s.name: s.choices for s in table if Sort.PATH in s.sorts}
     pairs = tuple(
-        (n, _joined(v, given[n].span) if n in paths and isinstance(v, str) else v)
+        (n, _joined(v, given[n].span) if isinstance(v, str) and v not in words.get(n, (v,)) else v)
         for n, v in values.items()
     )
     return Request(kind, pairs, span, tuple((n, g.span) for n, g in given.items()))
@@ -71,16 +68,17 @@ def _fields(request: Request, survey: Survey) -> tuple[FieldFacts, ...]:
     """The fields of the survey, the first as the settings say."""
     (first, own), *rest = survey.fields
     shape = _shape(request, own)
-    mean, std = _statistics(request, first)
     others = (FieldFacts(name, shape) for name, shape in rest)
-    return (FieldFacts(first, shape, request.number("scale"), mean, std), *others)
+    return (_standardised(request, first, shape), *others)
 
 
-def _statistics(request: Request, field: str) -> tuple[float, float]:
-    """`mean` and `std`; the training part is read where one of them is computed."""
-    if COMPUTED in (request.get("mean"), request.get("std")):
-        return mean_and_std(request, read(request)["train"][field])
-    return request.number("mean"), request.number("std")
+def _standardised(request: Request, field: str, shape: tuple[int, ...]) -> FieldFacts:
+    """The first field; the training part is read where something is computed of it."""
+    numbers = numbers_of(request, lambda: read(request)["train"][field])
+    if files_of(request):
+        check_files(request, shape)
+        return FieldFacts(field, shape)  # the prepared data is standardised already
+    return FieldFacts(field, shape, request.number("scale"), numbers["mean"], numbers["std"])
 
 
 def _label(surveys: list[Survey]) -> LabelFacts | None:
@@ -109,20 +107,6 @@ def _check_same_shape(part: Part, train: Survey, other: Survey) -> None:
     own, wanted = (", ".join(f"{n} {shape_text(s)}" for n, s in f.fields) for f in (other, train))
     message = f"the {part.name} part has examples of {own}, the training part of {wanted}"
     raise damaged("SG0228", message, part.files[0])
-
-
-def _unsupported(given: Mapping[str, Given], report: Report) -> bool:
-    found = [(n, given[n]) for n in _STATISTICS if n in given]
-    texts = [(n, g) for n, g in found if isinstance(g.value, str) and g.value != COMPUTED]
-    for name, value in texts:
-        report.error(
-            "SG0212",
-            f"`{name}` from a file is not supported yet",
-            value.span,
-            f"this is {describe(value.value)}",
-            help=f"give a number, or {name} = {COMPUTED}",
-        )
-    return bool(texts)
 
 
 def _separator_is_one(

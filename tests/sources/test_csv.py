@@ -221,7 +221,7 @@ MISTAKES: dict[str, tuple[dict[str, SettingValue], str, str]] = {
     "true as fraction":  ({"test": True},        "SG0200", "`test` must be"),
     "separator":         ({"separator": ".."},   "SG0215", "no part of a number"),
     "separator a digit": ({"separator": "1"},    "SG0215", "no part of a number"),
-    "mean of a file":    ({"mean": "m.npy"},     "SG0212", "not supported yet"),
+    "mean a word":       ({"mean": True},        "SG0200", "`mean` must be"),
     "std zero":          ({"std": 0.0},          "SG0201", "above 0"),
     "shape":             ({"shape": (2, 2)},     "SG0214", "2x2 does not fit"),
     "shuffle":           ({"shuffle": 1.0},      "SG0200", "true or false"),
