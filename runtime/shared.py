@@ -35,7 +35,7 @@ class SharedStub:
     def __init__(self, plan: Plan, process: Process, node: MPI.Intracomm, mark: Mark) -> None:
         self._workers, self._processes = plan.topology.workers, len(plan.processes)
         self._metrics = len(plan.metrics)
-        self._slices_of = [sum(s.param == p for s in plan.slices) for p in range(len(plan.params))]
+        self._slices_of = _served(plan)
         self._param_of = [s.param for s in plan.slices]
         self._starts = [s.start * FLOAT for s in plan.slices]
         self._worker, self._node, self._mark = process.worker, node, mark
@@ -164,6 +164,13 @@ class SharedStub:
         self._counters.arrive(self._ended, self._processes)
         self._counters.wait(self._ended, self._processes)
         self._held.Free()
+
+
+def _served(plan: Plan) -> list[int]:
+    """Slices of each param that a server updates; none of one that no loss depends on."""
+    steps = [step for process in plan.processes for step in process.train.steps]
+    served = [plan.slices[step.slice].param for step in steps if isinstance(step, Serve)]
+    return [served.count(param) for param in range(len(plan.params))]
 
 
 def _check_room(size: int) -> None:
