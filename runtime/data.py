@@ -27,14 +27,17 @@ _ORDER_STREAM = int.from_bytes(b"epochs", "little")
 class Feeder:
     """One part of prepared data, `train` or another, read in batches of `batch` examples.
 
+    Training examples are read without end, unless `once` asks for them in the order of the data.
     With G worker groups, group g reads batch `step * G + g`: together they read every example of
     an epoch once.
     """
 
-    def __init__(self, folder: str, data: Data, part: str, batch: int, seed: int) -> None:
+    def __init__(
+        self, folder: str, data: Data, part: str, batch: int, seed: int, once: bool = False
+    ) -> None:
         self.examples = data.examples(part)
         self.batch = batch
-        self._endless = part == "train"
+        self._endless = part == "train" and not once
         self._order = _Order(self.examples, seed) if self._endless and data.shuffle else None
         self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
 

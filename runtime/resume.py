@@ -1,4 +1,4 @@
-"""The checkpoint a run resumes: the newest that is sound and of this net."""
+"""The checkpoint that is meant by a path: the newest that is sound and of this net."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from runtime import checkpoint
-from runtime.checkpoint import Damaged, Manifest
+from runtime.checkpoint import PARAMS, Damaged, Manifest
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed, show
 from singac.plan.encode import from_json
@@ -17,21 +17,27 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def choose(job: Job) -> Job:
-    """The job resuming one proved checkpoint; a damaged one is named and the one before tried.
+    """The job resuming one proved checkpoint; raises Failed."""
+    assert job.resume is not None, "only a job that resumes has a choice"
+    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    found = find(Path(job.resume), plan, "resume from")
+    return dataclasses.replace(job, resume=str(found.resolve()))
+
+
+def find(path: Path, plan: Plan, purpose: str) -> Path:
+    """A proved checkpoint; a damaged one is named and the one before tried.
 
     Raises Failed when none is sound, or when the newest sound one is of another net.
     """
-    assert job.resume is not None, "only a job that resumes has a choice"
-    path = Path(job.resume)
     for candidate in checkpoint.candidates(path):
         try:
             manifest = checkpoint.verify(candidate)
         except Damaged as damaged:
             _warn(candidate, damaged)
             continue
-        _check_net(candidate, manifest, from_json(Path(job.plan).read_text(encoding="utf-8")))
-        return dataclasses.replace(job, resume=str(candidate.resolve()))
-    raise Failed([_damaged("SG0921", "no sound checkpoint to resume from", path)])
+        _check_net(candidate, manifest, plan)
+        return candidate
+    raise Failed([_damaged("SG0921", f"no sound checkpoint to {purpose}", path)])
 
 
 def _warn(path: Path, damaged: Damaged) -> None:
@@ -45,12 +51,18 @@ def _warn(path: Path, damaged: Damaged) -> None:
 
 
 def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
-    """Names and shapes must be those of the plan; the rest (processes, partition) may differ."""
-    own = {p.name: p.shape for p in plan.params}
-    wanted = own | {
-        f"{state}/{name}": shape for state, _ in plan.update.states for name, shape in own.items()
-    }
+    """Names and shapes must be those of the plan; the rest (processes, partition) may differ.
+
+    A plan that only tests has no use for the updater's states.
+    """
+    wanted = {p.name: p.shape for p in plan.params}
     held = {t.name: t.shape for t in manifest.tensors}
+    if plan.trains:
+        own = dict(wanted)
+        for state, _ in plan.update.states:
+            wanted |= {f"{state}/{name}": shape for name, shape in own.items()}
+    else:
+        held = {t.name: t.shape for t in manifest.tensors if t.file == PARAMS}
     for name in [*wanted, *held]:
         if wanted.get(name) != held.get(name):
             message = f"this checkpoint is of another net: {_difference(name, wanted, held)}"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from runtime.stub import Floats, Gathered, NativeCall, Stub
+from runtime.stub import Floats, Gathered, NativeCall, Spaces
 from singac import schedules
 from singac.codegen.load import Native
 from singac.layers.expression import scalars
@@ -18,7 +18,7 @@ FLOAT = 4
 class Server:
     """Knows the updater's native call for each slice, and the numbers of each step."""
 
-    def __init__(self, plan: Plan, native: Native, stub: Stub) -> None:
+    def __init__(self, plan: Plan, native: Native, stub: Spaces) -> None:
         self._plan, self._native, self._stub = plan, native, stub
         # The scalars of the native call, for each pair of scales that a param has.
         params = (plan.params[part.param] for part in plan.slices)

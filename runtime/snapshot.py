@@ -32,6 +32,15 @@ def fill(plan: Plan, params: Floats, states: Floats, resumed: Path | None) -> No
         _load(plan, params, states, resumed)
 
 
+def fill_params(plan: Plan, params: Floats, folder: Path) -> None:
+    """Fill the param space alone from a checkpoint; raises checkpoint.Damaged."""
+    named = {p.name: p for p in plan.params}
+    for tensor, data in checkpoint.tensors(folder, checkpoint.read_manifest(folder)):
+        if tensor.file == PARAMS:
+            param = named[tensor.name]
+            packing.pack(param, np.frombuffer(data, "<f4"), part(param, params))
+
+
 def part(param: Param, space: Floats) -> Floats:
     """A param's floats in a space laid out as the param space."""
     return space[param.start : param.start + param.floats]

@@ -61,8 +61,8 @@ class Kernels:
 Call = Callable[[int], object]  # takes the step
 
 
-class Stub(Protocol):
-    """Memory of a process and its exchanges.
+class Spaces(Protocol):
+    """Memory of a process that its programs run on.
 
     `params` is the param space, `gradients` this worker's slot of the same layout (empty without
     a worker), `states` one row a state of the updater. Rows and slices this process neither reads
@@ -75,6 +75,10 @@ class Stub(Protocol):
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
         """Steps of a program, none of them `Feed`, as calls that do them in order."""
+
+
+class Stub(Spaces, Protocol):
+    """Memory of a process and its exchanges."""
 
     def pull(self, param: int, step: int) -> None:
         """Wait until all slices of the param have had `step` updates."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from runtime.data import Feeder
 from runtime.server import Server
-from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Stub
+from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
 from singac.codegen import native as memory
 from singac.codegen.load import Native
-from singac.plan.plan import Feed, Plan, Process, Program, padded
+from singac.plan.plan import Buffer, Feed, Plan, Process, Program, padded
 
 TRAIN, TEST, VALIDATE = "train", "test", "validate"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """The test program as calls, and what feeds it."""
+
+    feeder: Feeder
+    calls: list[Call]
 
 
 class Worker:
@@ -24,26 +33,19 @@ class Worker:
     """
 
     def __init__(
-        self, plan: Plan, process: Process, native: Native, stub: Stub, data_folder: str
+        self, plan: Plan, process: Process, native: Native, stub: Spaces, data_folder: str
     ) -> None:
         self._process, self._native, self._stub = process, native, stub
         self._server = Server(plan, native, stub) if process.server is not None else None
         self._batch = 0
         self.sums: Doubles = np.zeros(len(plan.metrics))
-        training = plan.training
+        self._plan, training = plan, plan.training
+        self._data_folder = data_folder
         self._scalars = np.array([0, training.seed, process.first_row, process.rows], np.int64)
         self._arena = memory.allocate(process.memory.arena)
-        self._feeders = {
-            part: Feeder(data_folder, plan.data, part, training.batch, training.seed)
-            for part in (TRAIN, TEST, VALIDATE)
-            if process.worker is not None and plan.data.examples(part)
-        }
-        self._train = self._calls(process.train, TRAIN)
-        self._tests = {
-            part: self._calls(process.test, part)
-            for part in (TEST, VALIDATE)
-            if process.test is not None and part in self._feeders
-        }
+        feeder = self._feeder(TRAIN, once=False) if process.worker is not None else None
+        self._train = self._calls(process.train, feeder)
+        self._tests: dict[str, Test] = {}
 
     def train(self, step: int) -> None:
         """One step: forward, backward and this process's part of the update."""
@@ -57,29 +59,55 @@ class Worker:
 
     def tests(self, part: str) -> bool:
         """Whether this process has a test program and a part of the data for it."""
-        return part in self._tests
+        return self._process.test is not None and self._plan.data.examples(part) > 0
 
     def test(self, part: str, step: int, batches: int) -> int:
         """The first `batches` batches of a part (0: all); gives the examples of a group."""
-        feeder = self._feeders[part]
+        feeder = self._of(part).feeder
         count = min(batches, feeder.batches) if batches else feeder.batches
+        for _ in self.batches(part, step, count):
+            pass
+        return min(count * feeder.batch, feeder.examples)
+
+    def batches(self, part: str, step: int, count: int) -> Iterator[int]:
+        """Run the test program on `count` batches; gives how many rows of each are examples."""
+        calls = self._of(part).calls
         self._scalars[0] = step
         self.sums.fill(0.0)
         for self._batch in range(count):
-            for call in self._tests[part]:
+            for call in calls:
                 call(step)
+            yield int(self._scalars[3])
         self._scalars[3] = self._process.rows
-        return min(count * feeder.batch, feeder.examples)
+
+    def tensor(self, name: str) -> Floats:
+        """A tensor of the test program, [rows][columns]."""
+        program = self._process.test
+        assert program is not None, "only a process with a test program has tensors to show"
+        buffer = next(b for b in program.buffers if b.name == name)
+        return self._view(buffer)[:, : buffer.columns]
+
+    def _of(self, part: str) -> Test:
+        """The test program fed from a part, made when it is first asked for."""
+        if part not in self._tests:
+            assert self._process.test is not None, "only a process with a test program tests"
+            feeder = self._feeder(part, once=True)
+            self._tests[part] = Test(feeder, self._calls(self._process.test, feeder))
+        return self._tests[part]
+
+    def _feeder(self, part: str, once: bool) -> Feeder:
+        training = self._plan.training
+        return Feeder(self._data_folder, self._plan.data, part, training.batch, training.seed, once)
 
     # Calls
 
-    def _calls(self, program: Program, part: str) -> list[Call]:
+    def _calls(self, program: Program, feeder: Feeder | None) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
         kernels = Kernels(self._stretch, self._update)
         calls: list[Call] = []
         for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
             if feeds:
-                calls += [self._feed(program, part) for _ in steps]
+                calls += [self._feed(program, feeder) for _ in steps]
             else:
                 calls += self._stub.lower(list(steps), kernels)
         return calls
@@ -94,8 +122,9 @@ class Worker:
         assert self._server is not None, "a process that serves has a server"
         return self._server.update(index, gathered)
 
-    def _feed(self, program: Program, part: str) -> Call:
-        feeder, process = self._feeders[part], self._process
+    def _feed(self, program: Program, feeder: Feeder | None) -> Call:
+        assert feeder is not None, "only programs of workers are fed"
+        process = self._process
         views, scalars = self._views(program), self._scalars
 
         def fill(step: int) -> None:
@@ -104,11 +133,11 @@ class Worker:
         return fill
 
     def _views(self, program: Program) -> Mapping[str, Floats]:
+        return {given.field: self._view(given.buffer) for given in program.inputs}
+
+    def _view(self, buffer: Buffer) -> Floats:
+        """A buffer of the arena, [rows][columns rounded up to whole vectors]."""
         floats = self._arena.view(np.float32)
-        views = {}
-        for given in program.inputs:
-            buffer = given.buffer
-            start = buffer.offset // floats.itemsize
-            space = floats[start : start + buffer.floats]
-            views[given.field] = space.reshape(buffer.rows, padded(buffer.columns))
-        return views
+        start = buffer.offset // floats.itemsize
+        space = floats[start : start + buffer.floats]
+        return space.reshape(buffer.rows, padded(buffer.columns))

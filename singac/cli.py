@@ -11,14 +11,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from singac.arguments import parser
 from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
 
 if TYPE_CHECKING:
-    from singac.model.resolve import Choices
+    from runtime.alone import Tester
+    from singac.model.resolve import Choices, Model
+    from singac.plan.plan import Plan
     from singac.warm import Ready
 
 Arguments = argparse.Namespace
@@ -26,10 +29,9 @@ Arguments = argparse.Namespace
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
-    arguments = _parser().parse_args(words)
-    verb: Callable[[Arguments], int] = arguments.verb
+    arguments = parser().parse_args(words)
     try:
-        return verb(arguments)
+        return VERBS[arguments.verb](arguments)
     except Failed as failed:
         print(show(failed.diagnostics), file=sys.stderr)
         return int(failed.exit)
@@ -38,132 +40,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.FAILED)
-
-
-# -- arguments -------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="singac", description="Compile and train `.singa` nets.", allow_abbrev=False
-    )
-    parser.add_argument("--version", action="version", version=f"singac {_version()}")
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    _check_arguments(_verb(verbs, "check", check, "tell every mistake of a file"))
-    _fmt_arguments(_verb(verbs, "fmt", fmt, "rewrite files in canonical form"))
-    _plan_arguments(_verb(verbs, "plan", plan, "show what a file compiles to"))
-    _run_arguments(_verb(verbs, "run", run, "train"))
-    _pack_arguments(_verb(verbs, "pack", pack, "write a data block as one file of records"))
-    _list_arguments(_verb(verbs, "list", list_words, "what the language offers"))
-    explain_parser = _verb(verbs, "explain", explain, "what a diagnostic's code means")
-    explain_parser.add_argument("code", metavar="CODE")
-    return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("singac")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    call: Callable[[Arguments], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-    parser.set_defaults(verb=call)
-    return parser
-
-
-def _compile_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb that compiles."""
-    parser.add_argument("-np", type=_count, metavar="N", dest="np", help="number of processes")
-    parser.add_argument("--cluster", metavar="NAME", help="the cluster block to run on")
-    parser.add_argument("--partition", metavar="NAME", help="the partition block to cut by")
-    parser.add_argument("--train", metavar="NET", help="only the train block of this net")
-    parser.add_argument(
-        "--let", metavar="K=V", type=_change, action="append", default=[], help="replace a let"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="BLOCK.K=V",
-        type=_change,
-        action="append",
-        default=[],
-        help="replace a setting, as in train.steps=100",
-    )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:10]) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes")
-    return int(text)
-
-
-def _change(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip() or not value.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    _compile_arguments(parser)
-
-
-def _fmt_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if it would")
-    parser.add_argument("--diff", action="store_true", help="change nothing; print the difference")
-
-
-STAGES = ("graph", "partition", "llvm", "asm")
-
-
-def _plan_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE")
-    _compile_arguments(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--show", choices=STAGES, help="an earlier or later stage")
-    parser.add_argument("--process", type=int, metavar="R", help="one process in detail")
-    parser.add_argument("-o", dest="out", metavar="F", help="write to a file")
-
-
-def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE")
-    _compile_arguments(parser)
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="PATH",
-        help="go on from a checkpoint, by default the newest of the run folder",
-    )
-    parser.add_argument("--run-dir", metavar="D", help="the folder of logs and checkpoints")
-    parser.add_argument("--json", action="store_true", help="events as JSON lines")
-
-
-def _pack_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE")
-    parser.add_argument(
-        "data", metavar="DATA", nargs="?", help="the data block, if not the only one"
-    )
-    parser.add_argument("-o", dest="out", metavar="F", required=True, help="the file to write")
-
-
-WORDS = ("layers", "updaters", "schedules", "sources", "algorithms", "initialisers")
-
-
-def _list_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=WORDS)
-    parser.add_argument("--json", action="store_true")
 
 
 def _choices(arguments: Arguments) -> Choices:
@@ -175,9 +51,6 @@ def _choices(arguments: Arguments) -> Choices:
     return Choices(
         arguments.np, arguments.cluster, arguments.partition, arguments.train, lets + sets
     )
-
-
-# -- verbs -----------------------------------------------------------------------------------------
 
 
 def check(arguments: Arguments) -> int:
@@ -345,6 +218,74 @@ def pack(arguments: Arguments) -> int:
     return 0
 
 
+def evaluate(arguments: Arguments) -> int:
+    """Loss and metrics of a trained net over a whole part of the data."""
+    from singac import trained
+
+    model = trained.model_of(arguments.file, _alone(arguments), _data_folder())
+    plan = trained.plan_of(model, arguments.part)
+    folder, tester = _tester(arguments, plan, model)
+    (loss, value), *metrics = tester.measure(arguments.part).items()
+    examples = plan.data.examples(arguments.part)
+    if arguments.json:
+        measured = {loss: value, "metrics": dict(metrics)}
+        told = {"format_version": "1.0", "event": arguments.part, "net": plan.net}
+        where = {"checkpoint": folder, "step": tester.step, "examples": examples}
+        print(json.dumps(told | where | measured))
+        return 0
+    values = "  ".join([f"{loss} {value:.5g}", *(f"{n} {v:.4g}" for n, v in metrics)])
+    print(f"{plan.net} at step {tester.step}, {examples:,} examples to {arguments.part}: {values}")
+    return 0
+
+
+def predict(arguments: Arguments) -> int:
+    """A file of what a layer gives for each example of a part, in the order of the data."""
+    from runtime import answers
+    from singac import trained
+
+    model = trained.model_of(arguments.file, _alone(arguments), _data_folder())
+    reading = trained.reading_of(model, arguments.layer)
+    plan = trained.plan_of(model, arguments.part, reading)
+    _, tester = _tester(arguments, plan, model)
+    results = tester.results(arguments.part, reading.tensor)
+    batches = answers.answered(results, reading.answer)
+    examples = answers.write(arguments.out, reading.layer, reading.shape, batches)
+    print(f"{arguments.out}: {reading.layer} of {examples:,} examples", file=sys.stderr)
+    return 0
+
+
+def _alone(arguments: Arguments) -> Choices:
+    from dataclasses import replace
+
+    return replace(_choices(arguments), np=1, alone=True)
+
+
+def _data_folder() -> str:
+    from singac import warm
+
+    return warm.data_folder()
+
+
+def _tester(arguments: Arguments, plan: Plan, model: Model) -> tuple[str, Tester]:
+    """The checkpoint that was found, and the net with its params."""
+    from runtime import resume
+    from runtime.alone import Tester
+    from singac.sources.prepare import prepare
+
+    folder = resume.find(Path(arguments.checkpoint), plan, "take params from")
+    data = prepare(model.dataset.request, model.dataset.facts, _data_folder())
+    return str(folder), Tester(plan, folder, data)
+
+
+def checkpoint(arguments: Arguments) -> int:
+    """The checkpoints at a path; exit 4 when there is none, or one that is proved unsound."""
+    from runtime import inventory
+
+    found = inventory.look(Path(arguments.path), proves=arguments.what == "verify")
+    print(inventory.as_json(found) if arguments.json else inventory.as_text(found))
+    return 0 if all(entry.is_sound for entry in found) else int(Exit.DAMAGED)
+
+
 def list_words(arguments: Arguments) -> int:
     """The words of one table of the language."""
     from singac import words
@@ -365,6 +306,20 @@ def explain(arguments: Arguments) -> int:
         raise Failed([Diagnostic("SG0905", message, help=help, exit=Exit.USAGE)])
     print(f"{code}: {CODES[code]}")
     return 0
+
+
+VERBS: Mapping[str, Callable[[Arguments], int]] = {
+    "check": check,
+    "fmt": fmt,
+    "plan": plan,
+    "run": run,
+    "eval": evaluate,
+    "predict": predict,
+    "checkpoint": checkpoint,
+    "pack": pack,
+    "list": list_words,
+    "explain": explain,
+}
 
 
 if __name__ == "__main__":

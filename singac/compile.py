@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from singac.codegen.stretch import scratch_bytes
@@ -13,7 +14,7 @@ from singac.partition import partition as cut
 from singac.partition.partition import PartitionedNet, partition
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
-from singac.plan.project import project
+from singac.plan.project import project, project_test
 from singac.plan.verify import verify
 from singac.sources.kind import Request
 from singac.syntax.parse import parse
@@ -54,6 +55,14 @@ def _compile(model: Model) -> Compiled:
     plan = project(net, model, _digest(model, net), scratch_bytes)
     verify(plan)
     return Compiled(model, net, plan)
+
+
+def compile_test(model: Model, watched: Sequence[str]) -> Plan:
+    """The plan of one process that tests a net and keeps the results of some layers."""
+    net = partition(model)
+    plan = project_test(net, model, _digest(model, net), scratch_bytes, watched)
+    verify(plan)
+    return plan
 
 
 def check(source: Source, choices: Choices, cache: str | None = None) -> list[Diagnostic]:

@@ -27,7 +27,7 @@ ORDER = (
     ("singac.plan",),
     ("singac.codegen",),
     ("singac.compile", "singac.warm", "singac.words", "singac.codes", "runtime"),
-    ("singac.shows",),
+    ("singac.shows", "singac.trained", "singac.arguments"),
     ("singac.cli",),
 )
 PLACES = {name: place for place, names in enumerate(ORDER) for name in names}
@@ -91,6 +91,6 @@ def test_a_rank_imports_no_compiler() -> None:
 
 
 def test_a_start_of_the_command_line_imports_little() -> None:
-    loaded = loaded_by("import singac.cli, singac.warm\nsingac.cli._parser()")
+    loaded = loaded_by("import singac.cli, singac.warm\nsingac.arguments.parser()")
     assert "singac.warm" in loaded
     assert not loaded & {"numpy", "lark", "networkx", "rich", "llvmlite", "mpi4py"}

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from singac.cli import WORDS, main
+from singac.arguments import WORDS
+from singac.cli import main
 from singac.layers.table import KINDS
 from singac.schedules import SCHEDULES
 from singac.sources.table import SOURCES

@@ -96,6 +96,14 @@ class ParamSpec:
     in_panels: bool = True
 
 
+class Answer(StrEnum):
+    """What stands for the result of a loss or metric, which has none: a function of source 0."""
+
+    SOFTMAX = "the probability of each class"
+    SIGMOID = "the probability of each value"
+    HIGHEST = "the class with the highest score"
+
+
 class Misfit(Exception):
     """Sources a layer cannot take: `source` is the slot at fault (None: their number), and why."""
 
@@ -115,6 +123,7 @@ class LayerKind:
     forward(use, training)       operations from sources to result
     backward(use, wanted)        operations from the result's gradient to those of sources, params
     metrics                      names of the metrics its operations add to
+    answer                       what a loss or metric predicts by its source 0
     label_slot                   the source that holds class numbers below the columns of source 0
     words(settings)              source 0 is a field of whole numbers below this
     """
@@ -133,6 +142,7 @@ class LayerKind:
     connection: Connection = Connection.ONE_TO_ONE
     is_loss: bool = False
     label_slot: int | None = None
+    answer: Answer | None = None
     or_more: bool = False
     inner: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
     words: Callable[[Settings], int] | None = None

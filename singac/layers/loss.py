@@ -7,7 +7,17 @@ gradient is applied.
 from __future__ import annotations
 
 from singac.layers.expression import Expression, Variable, add, call, mul, neg, number, sub
-from singac.layers.kind import LayerKind, Misfit, Operand, Settings, Sizes, Use, Wanted, columns
+from singac.layers.kind import (
+    Answer,
+    LayerKind,
+    Misfit,
+    Operand,
+    Settings,
+    Sizes,
+    Use,
+    Wanted,
+    columns,
+)
 from singac.layers.operations import Assign, Hits, Measure, Operation, Pointwise, SoftmaxLoss
 from singac.settings import AT_LEAST_ONE, Setting, Sort
 
@@ -128,6 +138,7 @@ SOFTMAX_LOSS = LayerKind(
     metrics=(LOSS, ACCURACY),
     is_loss=True,
     label_slot=1,
+    answer=Answer.SOFTMAX,
 )
 
 EUCLIDEAN_LOSS = LayerKind(
@@ -153,6 +164,7 @@ SIGMOID_LOSS = LayerKind(
     backward=_sigmoid_backward,
     metrics=(LOSS,),
     is_loss=True,
+    answer=Answer.SIGMOID,
 )
 
 ACCURACY_METRIC = LayerKind(
@@ -165,4 +177,5 @@ ACCURACY_METRIC = LayerKind(
     backward=_nothing,
     metrics=(ACCURACY,),
     label_slot=1,
+    answer=Answer.HIGHEST,
 )

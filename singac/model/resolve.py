@@ -39,13 +39,17 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the command line chose; None leaves the choice to the program."""
+    """What the command line chose; None leaves the choice to the program.
+
+    `alone` asks for one process whatever the program's clusters and partitions say.
+    """
 
     np: int | None = None
     cluster: str | None = None
     partition: str | None = None
     train: str | None = None
     changes: tuple[Change, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +327,8 @@ def _chosen_trains(
 
 
 def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Cluster | None:
+    if choices.alone:
+        return without_cluster(1)
     clusters = resolved.blocks.clusters
     name = choices.cluster
     if name is None and len(clusters) > 1 and choices.np != 1:
@@ -345,6 +351,8 @@ def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Clu
 def _chosen_rules(
     block: tree.Train, resolved: _Program, choices: Choices, report: Report
 ) -> Rules | None:
+    if choices.alone:
+        return None
     name = choices.partition
     if name == AUTO:
         message = "`--partition auto` cannot be compiled yet"

@@ -50,14 +50,15 @@ def gradient_of(name: str) -> str:
     return f"d({name})"
 
 
-def test_order(graph: NetGraph, batch: int) -> Order:
-    """Operations that measure the net's losses and metrics on a batch."""
-    return Order(tuple(_forward(graph, batch, training=False)), _columns(graph))
+def test_order(graph: NetGraph, batch: int, watched: Sequence[str]) -> Order:
+    """Operations that measure the net's losses and metrics on a batch, and compute `watched`."""
+    items = _forward(graph, batch, needed(graph, watched), training=False)
+    return Order(tuple(items), _columns(graph))
 
 
 def train_order(graph: NetGraph, batch: int) -> Order:
     """Operations of a training step, backward included."""
-    forward = _forward(graph, batch, training=True)
+    forward = _forward(graph, batch, needed(graph), training=True)
     backward = _Backward(graph, batch)
     items = (*forward, *_with_pushes(graph, backward.operations()))
     return Order(items, {**_columns(graph), **backward.columns})
@@ -115,21 +116,24 @@ def _use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str
     return Use(layer.name, layer.shape, layer.settings, sources, params, stream, batch, metrics)
 
 
-def needed(graph: NetGraph) -> tuple[Layer, ...]:
-    """Layers that a loss or metric depends on, sources first."""
+def needed(graph: NetGraph, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
+    """Layers that a loss, a metric or a watched layer depends on, sources first."""
     wanted: dict[str, None] = {}
     for layer in reversed(graph.layers()):
-        is_end = layer.kind is not None and bool(layer.kind.metrics)
+        measures = layer.kind is not None and bool(layer.kind.metrics)
+        is_end = measures or layer.name in watched
         if is_end or any(c.name in wanted for c, _ in graph.consumers(layer.name)):
             wanted[layer.name] = None
     return tuple(layer for layer in graph.layers() if layer.name in wanted)
 
 
-def _forward(graph: NetGraph, batch: int, training: bool) -> Sequence[Item]:
+def _forward(
+    graph: NetGraph, batch: int, layers: Sequence[Layer], training: bool
+) -> Sequence[Item]:
     items: list[Item] = []
     pulled: dict[str, None] = {}
     metrics = _metric_names(graph)
-    for layer in needed(graph):
+    for layer in layers:
         if layer.kind is None:
             continue
         for use in layer.params:

@@ -233,6 +233,11 @@ class Plan:
     processes: tuple[Process, ...]
 
     @property
+    def trains(self) -> bool:
+        """Whether it is a plan of training, not of testing alone."""
+        return any(p.train.steps for p in self.processes)
+
+    @property
     def param_floats(self) -> int:
         """Size of the param space in floats."""
         return sum(p.floats for p in self.params)

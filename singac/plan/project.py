@@ -60,15 +60,27 @@ Scratch = Callable[[Operation, Mapping[str, Buffer]], int]  # -> bytes on any ma
 def project(net: PartitionedNet, model: Model, digest: str, scratch: Scratch) -> Plan:
     """The plan of a run; `scratch` tells the working memory of an operation."""
     projector = _Projector(net, model, scratch)
-    topology, training = model.cluster.topology, model.train.training
-    processes = tuple(projector.process(rank) for rank in range(topology.processes))
+    processes = model.cluster.topology.processes
+    return _plan(projector, digest, tuple(projector.process(rank) for rank in range(processes)))
+
+
+def project_test(
+    net: PartitionedNet, model: Model, digest: str, scratch: Scratch, watched: Sequence[str]
+) -> Plan:
+    """A plan of one process that only tests; results of `watched` layers stay in its memory."""
+    projector = _Projector(net, model, scratch, tuple(watched))
+    return _plan(projector, digest, (projector.tester(),))
+
+
+def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) -> Plan:
+    net, model = projector.net, projector.model
     return Plan(
         FORMAT_VERSION,
         digest,
         net.graph.name,
         net.name,
-        topology,
-        training,
+        model.cluster.topology,
+        model.train.training,
         _data(model),
         metrics_of(net.graph),
         net.params,
@@ -101,6 +113,7 @@ class _Projector:
     net: PartitionedNet
     model: Model
     scratch: Scratch
+    watched: tuple[str, ...] = ()
     stretches: dict[Stretch, int] = field(default_factory=dict)
     phases: dict[tuple[str, int], _Phase] = field(default_factory=dict)
 
@@ -128,6 +141,17 @@ class _Projector:
             0,
         )
         return self._with_costs(process)
+
+    def tester(self) -> Process:
+        """A process that has all rows of a batch and trains nothing."""
+        rows = self.net.rows[0].size
+        phase = self._order("test", rows)
+        steps = (Feed(), *self._steps("test", phase, rows, lone=True))
+        test = Program("test", steps, tuple(phase.buffers.values()), phase.inputs)
+        params = sum(p.floats for p in self.net.params) * FLOAT_BYTES
+        memory = Memory(phase.arena, params, 0, 0)
+        nothing = Program("train", (), (), ())
+        return Process(0, 0, None, 0, rows, nothing, test, memory, 0, 0, 0)
 
     def _tests(self) -> bool:
         """Whether there is anything to test or validate on."""
@@ -204,11 +228,12 @@ class _Projector:
 
     def _phase(self, name: str, rows: int) -> _Phase:
         batch = self.model.train.training.batch
-        make = train_order if name == "train" else test_order
-        order = make(self.net.graph, batch)
+        graph = self.net.graph
+        trains = name == "train"
+        order = train_order(graph, batch) if trains else test_order(graph, batch, self.watched)
         items = fuse(order.items, order.columns)
         buffers = {b.name: b for b in self._fixed_buffers()}
-        wishes = _lifetimes(items, order, rows, self._fields())
+        wishes = _lifetimes(items, order, rows, self._fields(), () if trains else self.watched)
         sizes = {**buffers, **_unplaced(order, rows)}
         largest = max((self.scratch(o, sizes) for o in _only(items)), default=0)
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
@@ -298,9 +323,14 @@ def _span_of(operations: Sequence[Operation]) -> str:
     return first if first == last else f"{first} .. {last}"
 
 
-def _lifetimes(items: Sequence[Item], order: Order, rows: int, fields: Sequence[str]) -> list[Wish]:
-    """Tensors of layers that some operation reads, from their first to their last touch."""
-    kept = [n for n in stored(items) if n in order.columns]
+def _lifetimes(
+    items: Sequence[Item], order: Order, rows: int, fields: Sequence[str], watched: Sequence[str]
+) -> list[Wish]:
+    """Tensors that some operation reads, from their first to their last touch.
+
+    Tensors to be watched are kept to the end.
+    """
+    kept = [n for n in dict.fromkeys((*stored(items), *watched)) if n in order.columns]
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for position, item in enumerate(items):
@@ -310,6 +340,7 @@ def _lifetimes(items: Sequence[Item], order: Order, rows: int, fields: Sequence[
             first.setdefault(name, position)
             last[name] = position
     first |= dict.fromkeys(fields, 0)
+    last |= dict.fromkeys(watched, len(items))
     return [Wish(n, rows * padded(order.columns[n]) * FLOAT_BYTES, first[n], last[n]) for n in kept]
 
 

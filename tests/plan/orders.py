@@ -171,7 +171,7 @@ def training(graph: NetGraph) -> Sequence[Item]:
 
 
 def measuring(graph: NetGraph) -> Sequence[Item]:
-    return test_order(graph, BATCH).items
+    return test_order(graph, BATCH, ()).items
 
 
 def gradients(graph: NetGraph, tensors: Buffers) -> Buffers:

@@ -161,7 +161,7 @@ def test_names_of_metrics() -> None:
         [a, a] -> loss: euclidean_loss"""
     graph = model(small(net)).net.graph
     assert metrics_of(graph) == ("loss", "accuracy", "softmax_loss.accuracy", "again.accuracy")
-    assert len(order_of_testing(graph, BATCH).columns) == len(graph.layers())
+    assert len(order_of_testing(graph, BATCH, ()).columns) == len(graph.layers())
 
 
 def test_the_same_net_has_the_same_order() -> None:

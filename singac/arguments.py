@@ -1,0 +1,181 @@
+"""The command line's verbs and options, as argparse has them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """Gives arguments whose `verb` is the name of one."""
+    parser = argparse.ArgumentParser(
+        prog="singac", description="Compile and train `.singa` nets.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"singac {_version()}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _check_arguments(_verb(verbs, "check", "tell every mistake of a file"))
+    _fmt_arguments(_verb(verbs, "fmt", "rewrite files in canonical form"))
+    _plan_arguments(_verb(verbs, "plan", "show what a file compiles to"))
+    _run_arguments(_verb(verbs, "run", "train"))
+    _eval_arguments(_verb(verbs, "eval", "measure a trained net, in one process"))
+    _predict_arguments(
+        _verb(verbs, "predict", "write what a layer of a trained net gives, in one process")
+    )
+    _look_arguments(_verb(verbs, "checkpoint", "look at checkpoints"))
+    _pack_arguments(_verb(verbs, "pack", "write a data block as one file of records"))
+    _list_arguments(_verb(verbs, "list", "what the language offers"))
+    _verb(verbs, "explain", "what a diagnostic's code means").add_argument("code", metavar="CODE")
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("singac")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser.set_defaults(verb=name)
+    return parser
+
+
+def _compile_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that compiles."""
+    parser.add_argument("-np", type=_count, metavar="N", dest="np", help="number of processes")
+    parser.add_argument("--cluster", metavar="NAME", help="the cluster block to run on")
+    parser.add_argument("--partition", metavar="NAME", help="the partition block to cut by")
+    parser.add_argument("--train", metavar="NET", help="only the train block of this net")
+    parser.add_argument(
+        "--let", metavar="K=V", type=_change, action="append", default=[], help="replace a let"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="BLOCK.K=V",
+        type=_change,
+        action="append",
+        default=[],
+        help="replace a setting, as in train.steps=100",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:10]) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes")
+    return int(text)
+
+
+def _change(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    _compile_arguments(parser)
+
+
+def _fmt_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if it would")
+    parser.add_argument("--diff", action="store_true", help="change nothing; print the difference")
+
+
+STAGES = ("graph", "partition", "llvm", "asm")
+
+
+def _plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _compile_arguments(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--show", choices=STAGES, help="an earlier or later stage")
+    parser.add_argument("--process", type=int, metavar="R", help="one process in detail")
+    parser.add_argument("-o", dest="out", metavar="F", help="write to a file")
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _compile_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="go on from a checkpoint, by default the newest of the run folder",
+    )
+    parser.add_argument("--run-dir", metavar="D", help="the folder of logs and checkpoints")
+    parser.add_argument("--json", action="store_true", help="events as JSON lines")
+
+
+def _eval_arguments(parser: argparse.ArgumentParser) -> None:
+    _checkpoint_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _predict_arguments(parser: argparse.ArgumentParser) -> None:
+    _checkpoint_arguments(parser)
+    parser.add_argument(
+        "--layer",
+        metavar="L",
+        required=True,
+        help="the layer; a softmax_loss gives probabilities, an accuracy the predicted class",
+    )
+    parser.add_argument(
+        "-o", dest="out", metavar="F", type=_table, required=True, help="a .csv or .npz file"
+    )
+
+
+PARTS = ("train", "test", "validate")
+
+
+def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of verbs that take a trained net; -np and a cluster change nothing for them."""
+    parser.add_argument("file", metavar="FILE")
+    _compile_arguments(parser)
+    parser.add_argument(
+        "--checkpoint",
+        metavar="P",
+        required=True,
+        help="a checkpoint; or a run folder, whose newest is taken",
+    )
+    parser.add_argument("--part", choices=PARTS, default="test", help="of the data")
+
+
+TABLES = (".csv", ".npz")
+
+
+def _table(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in TABLES:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(TABLES)}")
+    return path
+
+
+def _look_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("ls", "verify"), help="list them, or prove every byte")
+    parser.add_argument("path", metavar="PATH", help="a checkpoint, or a run folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _pack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="the data block, if not the only one"
+    )
+    parser.add_argument("-o", dest="out", metavar="F", required=True, help="the file to write")
+
+
+WORDS = ("layers", "updaters", "schedules", "sources", "algorithms", "initialisers")
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=WORDS)
+    parser.add_argument("--json", action="store_true")
