@@ -39,10 +39,10 @@ def pack(request: Request, facts: Facts, path: str) -> int:
 
 
 def _packed(part: str, index: int, values: Array, facts: Facts) -> Packed:
-    """What the header says of an array; the last field holds the classes where there are any."""
+    """What the header says of an array."""
     field = facts.fields[index]
     largest, place = None, ""
-    if facts.label is not None and index == len(facts.fields) - 1:
+    if facts.label and field.name in (facts.label.fields or (facts.fields[-1].name,)):
         row = int(values.max(axis=1).argmax())
         largest, place = int(values[row].max()), f"example {row + 1} of its {part} part"
     sums = tuple(zlib.crc32(block) for block in _blocks(values))

@@ -91,9 +91,16 @@ def locate(request: Request) -> tuple[Part, ...]:
 def survey(request: Request, part: Part) -> Survey:
     """All from the header."""
     arrays = _of_part(part)
-    last, path = arrays[-1], part.files[0]
-    label = None if last.largest is None else LabelFacts(last.largest, path, last.place)
-    return Survey(arrays[0].examples, tuple((a.field, a.shape) for a in arrays), label)
+    fields = tuple((a.field, a.shape) for a in arrays)
+    return Survey(arrays[0].examples, fields, _label(arrays, part.files[0]))
+
+
+def _label(arrays: list[Packed], path: str) -> LabelFacts | None:
+    found = [a for a in arrays if a.largest is not None]
+    if not found:
+        return None
+    largest = max(found, key=lambda a: a.largest or 0)
+    return LabelFacts(largest.largest or 0, path, largest.place, tuple(a.field for a in found))
 
 
 def load(request: Request, part: Part) -> dict[str, Array]:

@@ -41,6 +41,7 @@ def words_of(text: str) -> list[str]:
 # fmt: off
 _TOKENS: Mapping[str, Callable[[str], Sequence[str]]] = {"chars": str, "words": words_of}
 _FIELDS                                               = {"chars": "char", "words": "word"}
+_WHAT                                                 = {"chars": "characters", "words": "words"}
 # fmt: on
 
 
@@ -110,8 +111,7 @@ def _examples(request: Request, tokens: int, path: str) -> int:
     if tokens > length:
         return (tokens - 1) // length
     span = request.span_of("length")
-    what = "characters" if request.kind == "chars" else "words"
-    message = f"a text of {tokens} {what} has no example of {length} and the one that comes next"
+    message = f"a text of {tokens} {_WHAT[request.kind]} has no example of {length} and the one that comes next"
     raise Failed([Diagnostic("SG0246", message, Place(span) if span else None, file=path)])
 
 
@@ -124,7 +124,7 @@ def _check_known(
     for token in present:
         if token not in numbers:
             place = f"line {_line(request, token, text)}"
-            help = f"the vocabulary has {len(numbers)} {request.kind}"
+            help = f"the vocabulary has {len(numbers)} {_WHAT[request.kind]}"
             if request.kind == "words":
                 help += f"; with a vocab that has {UNKNOWN}, words it lacks are that"
             message = f"{place}: {token[:_SHOWN]!r} is not in the vocabulary"
@@ -151,7 +151,8 @@ def _read(path: str) -> str:
         raise damaged("SG0231", message, path, "convert the file to UTF-8") from None
 
 
-def _settings(what: str) -> tuple[Setting, ...]:
+def _settings(kind: str) -> tuple[Setting, ...]:
+    what = _WHAT[kind]
     path = Setting("path", "the text, .gz or not, in UTF-8", sorts=(Sort.PATH,), positional=True)
     length = Setting("length", f"{what} an example", sorts=(Sort.INTEGER,), within=AT_LEAST_ONE)
     vocab = Setting(
@@ -166,7 +167,7 @@ def _settings(what: str) -> tuple[Setting, ...]:
 CHARS = SourceKind(
     name="chars",
     doc="the characters of a text as numbers, some in a row an example",
-    settings=_settings("characters"),
+    settings=_settings("chars"),
     gives="char, next",
     locate=locate,
     survey=survey,

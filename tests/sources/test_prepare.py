@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from singac.diagnostics import Exit, Failed
 from singac.sources.kind import facts_from_json, request_from_json
+from singac.sources.pack import pack
 from singac.sources.parts import held_out_rows
 from singac.sources.prepare import known_facts, prepare, prepared, read
 
@@ -110,6 +111,38 @@ def test_finding_a_folder_needs_no_numpy(data: Block, tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, data.request.as_json(), cache]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [folder, "[]"]
+
+
+# fmt: off
+KINDS = {
+    "csv":     {"path": "t.csv"},
+    "cifar":   {"path": "c.bin"},
+    "npz":     {"path": "a.npz", "label": "none"},
+    "images":  {"path": "pictures"},
+    "records": {"path": "r"},
+    "chars":   {"path": "t.csv", "length": 5, "vocab": "t.csv"},
+    "words":   {"path": "t.csv", "length": 5},
+}
+# fmt: on
+
+
+def test_keys_need_no_library(data: Block, tmp_path: Path) -> None:
+    """What a warm start does, for a kind of source each."""
+    np.savez(tmp_path / "a.npz", features=np.ones((2, 2)))
+    (tmp_path / "pictures/one").mkdir(parents=True)
+    (tmp_path / "pictures/one/1.png").write_bytes(b"not looked at")
+    pack(data.request, data.facts, str(tmp_path / "r"))
+    requests = [Block(tmp_path, kind, settings).request for kind, settings in KINDS.items()]
+    script = (
+        "import sys\n"
+        "from singac.sources.kind import request_from_json\n"
+        "from singac.sources.prepare import prepared\n"
+        "print([prepared(request_from_json(r), 'none') for r in sys.argv[1:]])\n"
+        "print([m for m in ('numpy', 'PIL') if m in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", script, *(r.as_json() for r in requests)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str([None] * len(KINDS)), "[]"]
 
 
 def test_the_digits(block: MakeBlock) -> None:

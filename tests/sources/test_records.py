@@ -69,6 +69,15 @@ def test_other_parts_can_be_chosen(file: Path, block: MakeBlock) -> None:
     assert (facts.train, facts.test, facts.validate) == (7, 7, 14)
 
 
+def test_both_fields_of_a_text_are_whole_numbers(tmp_path: Path, block: MakeBlock) -> None:
+    (tmp_path / "t").write_text("abcb")
+    data = block("chars", path="t", length=1)
+    pack(data.request, data.facts, str(tmp_path / "r"))
+    label = block("records", path="r").facts.label
+    assert label is not None
+    assert (label.largest, label.fields) == (2, ("char", "next"))
+
+
 def test_targets_are_no_classes(tmp_path: Path, block: MakeBlock) -> None:
     (tmp_path / "t.csv").write_text("1,2.5\n2,3.5\n")
     data = block("csv", path="t.csv")
