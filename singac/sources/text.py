@@ -111,7 +111,8 @@ def _examples(request: Request, tokens: int, path: str) -> int:
     if tokens > length:
         return (tokens - 1) // length
     span = request.span_of("length")
-    message = f"a text of {tokens} {_WHAT[request.kind]} has no example of {length} and the one that comes next"
+    text = f"a text of {tokens} {_WHAT[request.kind]}"
+    message = f"{text} has no example of {length} and the one that comes next"
     raise Failed([Diagnostic("SG0246", message, Place(span) if span else None, file=path)])
 
 
