@@ -10,22 +10,28 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
-from singac.codegen import columns, gemm, lookup, norms, rows
+from singac.codegen import columns, conv, gemm, lookup, lrn, norms, pool, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
 from singac.codegen.ir import I64, entry, new_module, offset
 from singac.layers.operations import (
+    ChannelSum,
     ColumnSum,
     Concat,
+    Convolution,
     Hits,
     Lookup,
     LookupGradient,
+    Lrn,
+    LrnGradient,
     Measure,
     Normalise,
     NormaliseGradient,
     OneHot,
     Operation,
     Pointwise,
+    Pool,
+    PoolGradient,
     Product,
     Role,
     Softmax,
@@ -69,6 +75,18 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             buffer = frame.buffers[source]
             places = frame.start(source), frame.start(out)
             gemm.emit_column_sum(frame.builder, buffer.rows, buffer.columns, *places, accumulate)
+        case Convolution():
+            conv.emit_convolution(frame, operation, host, scratch)
+        case ChannelSum():
+            conv.emit_channel_sum(frame, operation)
+        case Pool():
+            pool.emit_pool(frame, operation, scratch)
+        case PoolGradient():
+            pool.emit_pool_gradient(frame, operation, scratch)
+        case Lrn():
+            lrn.emit_lrn(frame, operation)
+        case LrnGradient():
+            lrn.emit_lrn_gradient(frame, operation, scratch)
         case Measure():
             rows.emit_measure(frame, operation)
         case SoftmaxLoss():
@@ -98,6 +116,12 @@ def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
     match operation:
         case Product():
             return gemm.scratch_bytes(product_of(operation, buffers))
+        case Convolution():
+            return conv.scratch_bytes(operation, buffers[conv.weight_of(operation)])
+        case Pool() | PoolGradient():
+            return pool.scratch_bytes(operation)
+        case LrnGradient():
+            return lrn.scratch_bytes(operation)
     return 0
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from singac.layers.expression import Expression, variables
+from singac.layers.windows import Windows
 
 
 class Role(StrEnum):
@@ -197,6 +198,103 @@ class OneHot:
     words: int
 
 
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One of the three products of a convolution, summed over examples for the weight.
+
+    forward          y  = W * x + bias     left x,  right W
+    input_gradient   dx, from dy and W     left dy, right W
+    weight_gradient  dW, from x and dy     left x,  right dy
+
+    W is [filters, channels / groups, kernel]; filters and channels fall into `groups` that do not
+    see each other. `bias` is one number a filter, for forward alone.
+    """
+
+    role: Role
+    out: str
+    left: str
+    right: str
+    windows: Windows
+    groups: int = 1
+    bias: str | None = None
+    accumulate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSum:
+    """`out[c] = sum over rows and the pixels of channel c`: the gradient of a bias of filters."""
+
+    out: str
+    source: str
+    channels: int
+    accumulate: bool = False
+
+
+class Pooling(StrEnum):
+    """What is taken of the values in a window."""
+
+    MAX = "max"
+    AVERAGE = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The largest value in every window, or their mean over what lies in the padded image.
+
+    Pads count as zeros in a mean and are never the largest.
+    """
+
+    pooling: Pooling
+    out: str
+    source: str
+    windows: Windows
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGradient:
+    """The gradient of a pool's source, from that of its result.
+
+    Of equal largest values the first in the window has it all; a mean gives equal shares, for which
+    the source is not needed.
+    """
+
+    pooling: Pooling
+    out: str
+    gradient: str
+    source: str | None
+    windows: Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`n = knorm + slope * the sum of x^2 over `size` channels around`, and its power -beta."""
+
+    channels: int
+    size: int
+    slope: float
+    beta: float
+    knorm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lrn:
+    """`out = x n^-beta`: each pixel of `source` by its response across channels."""
+
+    out: str
+    source: str
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class LrnGradient:
+    """`out = g n^-beta - 2 beta slope x * the sum of g x n^(-beta - 1) over channels around`."""
+
+    out: str
+    gradient: str
+    source: str
+    response: Response
+
+
 Operation = (
     Pointwise
     | Product
@@ -212,6 +310,12 @@ Operation = (
     | Lookup
     | LookupGradient
     | OneHot
+    | Convolution
+    | ChannelSum
+    | Pool
+    | PoolGradient
+    | Lrn
+    | LrnGradient
 )
 
 
@@ -230,6 +334,18 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return variables(value)
         case SoftmaxLoss(_, scores, labels) | Hits(_, scores, labels):
             return (scores, labels)
+        case Convolution(_, out, left, right, _, _, bias, accumulate):
+            own = (left, right, bias) if bias is not None else (left, right)
+            return (*own, out) if accumulate else own
+        case ChannelSum(out, source, _, accumulate):
+            return (source, out) if accumulate else (source,)
+        case Pool(_, _, source) | Lrn(_, source):
+            return (source,)
+        case PoolGradient(_, _, gradient, None):
+            return (gradient,)
+        case PoolGradient(_, _, gradient, source) | LrnGradient(_, gradient, source):
+            assert source is not None, "where there is none is told above"
+            return (gradient, source)
         case Concat(_, ranges):
             return tuple(dict.fromkeys(r.source for r in ranges if r.source is not None))
         case Softmax(_, source) | Normalise(_, _, source):
@@ -253,7 +369,9 @@ def writes(operation: Operation) -> tuple[str, ...]:
             return tuple(dict.fromkeys(a.out for a in assigns))
         case Product(out=out, then=then):
             return writes(then) if then else (out,)
-        case ColumnSum(out):
+        case ColumnSum(out) | ChannelSum(out) | Lrn(out) | LrnGradient(out):
+            return (out,)
+        case Convolution(_, out) | Pool(_, out) | PoolGradient(_, out):
             return (out,)
         case Normalise(out, inverse):
             return (out, inverse)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from singac.layers.dense import DENSE
 from singac.layers.dropout import DROPOUT
+from singac.layers.image import AVG_POOL, CONV, LRN, MAX_POOL
 from singac.layers.join import ADD, CONCAT, MULTIPLY, SLICE
 from singac.layers.kind import LayerKind
 from singac.layers.lookup import EMBEDDING, ONEHOT
@@ -19,6 +20,7 @@ KINDS: Mapping[str, LayerKind] = {
     for kind in (
         DENSE, DROPOUT, SOFTMAX, LAYER_NORM,
         EMBEDDING, ONEHOT,
+        CONV, MAX_POOL, AVG_POOL, LRN,
         ADD, MULTIPLY, CONCAT, SLICE, FLATTEN, RESHAPE,
         SOFTMAX_LOSS, EUCLIDEAN_LOSS, SIGMOID_LOSS, ACCURACY_METRIC,
     )

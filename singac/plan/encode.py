@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import get_type_hints
 
-from singac.layers import expression, operations
+from singac.layers import expression, operations, windows
 from singac.plan import plan
 
 # fmt: off
@@ -22,6 +22,8 @@ KINDS: tuple[type, ...] = (
     operations.ColumnRange, operations.Concat, operations.Softmax, operations.SoftmaxGradient,
     operations.Normalise, operations.NormaliseGradient, operations.Lookup,
     operations.LookupGradient, operations.OneHot,
+    windows.Windows, operations.Convolution, operations.ChannelSum, operations.Pool,
+    operations.PoolGradient, operations.Response, operations.Lrn, operations.LrnGradient,
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Stretch, plan.Input,
     plan.Program, plan.Initialiser, plan.Param, plan.Slice, plan.Schedule, plan.Update,
     plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data, plan.Every, plan.Training,

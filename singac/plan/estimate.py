@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from singac.layers.expression import size
 from singac.layers.operations import (
+    ChannelSum,
     ColumnSum,
     Concat,
+    Convolution,
     Hits,
     Lookup,
     LookupGradient,
+    Lrn,
+    LrnGradient,
     Measure,
     Normalise,
     NormaliseGradient,
     OneHot,
     Operation,
     Pointwise,
+    Pool,
+    PoolGradient,
     Product,
     Role,
     Softmax,
@@ -37,7 +43,16 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return 2 * rows * weight.rows * weight.columns + after
         case Pointwise():
             return _pointwise(operation, buffers, rows)
-        case ColumnSum(_, source):
+        case Convolution(role, out, _, right, windows):
+            weight = buffers[out if role is Role.WEIGHT_GRADIENT else right]
+            return 2 * rows * weight.rows * weight.columns * windows.pixels
+        case Pool(windows=windows) | PoolGradient(windows=windows):
+            return rows * windows.channels * windows.pixels * windows.taps
+        case Lrn(out, _, response):
+            return rows * buffers[out].columns * (response.size + 4)
+        case LrnGradient(out, _, _, response):
+            return rows * buffers[out].columns * (2 * response.size + 8)
+        case ColumnSum(_, source) | ChannelSum(_, source):
             return rows * buffers[source].columns
         case Measure(_, like, value):
             return rows * buffers[like].columns * (1 + size(value))

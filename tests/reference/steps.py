@@ -15,17 +15,23 @@ import numpy as np
 
 from singac.layers.operations import (
     Assign,
+    ChannelSum,
     ColumnSum,
     Concat,
+    Convolution,
     Hits,
     Lookup,
     LookupGradient,
+    Lrn,
+    LrnGradient,
     Measure,
     Normalise,
     NormaliseGradient,
     OneHot,
     Operation,
     Pointwise,
+    Pool,
+    PoolGradient,
     Product,
     Role,
     Softmax,
@@ -34,6 +40,7 @@ from singac.layers.operations import (
 )
 from singac.plan.order import PullParam, PushParam
 from singac.plan.plan import metric_buffer
+from tests.reference import images
 from tests.reference.expressions import Array, evaluate
 
 Buffers = dict[str, Array]
@@ -88,6 +95,16 @@ class _Interpreter:
             case ColumnSum(out, source, accumulate):
                 total = self.buffers[source].sum(axis=0, keepdims=True)
                 self._write(out, total, accumulate)
+            case Convolution():
+                self._convolution(operation)
+            case ChannelSum(out, source, channels, accumulate):
+                values = self.buffers[source]
+                pixels = values.reshape(len(values), channels, -1)
+                self._write(out, pixels.sum(axis=(0, 2)).reshape(1, -1), accumulate)
+            case Pool() | PoolGradient():
+                self.buffers[operation.out] = self._pooled(operation)
+            case Lrn() | LrnGradient():
+                self.buffers[operation.out] = self._normalised(operation)
             case Measure(metric, like, value):
                 shape = self.buffers[like].shape
                 values = np.broadcast_to(self._evaluate(value, shape), shape)
@@ -146,6 +163,41 @@ class _Interpreter:
             del self.buffers[operation.out]
             if before is not None:
                 self.buffers[operation.out] = before
+
+    def _convolution(self, operation: Convolution) -> None:
+        role, windows = operation.role, operation.windows
+        left, right = self.buffers[operation.left], self.buffers[operation.right]
+        if role is Role.INPUT_GRADIENT:
+            left = images.images(left, len(right), windows.places)
+        else:
+            left = images.images(left, windows.channels, windows.size)
+        if role is Role.WEIGHT_GRADIENT:
+            right = images.images(right, right.shape[1] // windows.pixels, windows.places)
+        result = images.convolution(role, left, right, windows, operation.groups)
+        if operation.bias is not None:
+            result = result + self.buffers[operation.bias].reshape(-1, 1, 1)
+        if role is not Role.WEIGHT_GRADIENT:
+            result = images.rows(result)
+        self._write(operation.out, result, operation.accumulate)
+
+    def _pooled(self, operation: Pool | PoolGradient) -> Array:
+        windows, pooling = operation.windows, operation.pooling
+        x = None
+        if operation.source is not None:
+            x = images.images(self.buffers[operation.source], windows.channels, windows.size)
+        if isinstance(operation, Pool):
+            assert x is not None, "a pool has a source"
+            return images.rows(images.pool(pooling, x, windows))
+        dy = images.images(self.buffers[operation.gradient], windows.channels, windows.places)
+        return images.rows(images.pool_gradient(pooling, dy, x, windows))
+
+    def _normalised(self, operation: Lrn | LrnGradient) -> Array:
+        response, x = operation.response, self.buffers[operation.source]
+        shape = len(x), response.channels, -1
+        if isinstance(operation, Lrn):
+            return images.rows(images.lrn(x.reshape(shape), response))
+        dy = self.buffers[operation.gradient].reshape(shape)
+        return images.rows(images.lrn_gradient(dy, x.reshape(shape), response))
 
     def _write(self, out: str, value: Array, accumulate: bool) -> None:
         self.buffers[out] = self.buffers[out] + value if accumulate else value
