@@ -30,20 +30,20 @@ from runtime.stub import (
     total,
 )
 from singac.codegen import native
-from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Slice, Step
+from singac.plan.plan import Clip, Feed, Norm, Plan, Process, Pull, Push, Run, Serve, Slice, Step
 
 Requests = list[MPI.Prequest]
 BYTES = 4
 
-# Tags: metrics, the request for states and announcements first, then three a slice.
+# Tags: metrics, the request for states and announcements first, then four a slice.
 STATES_WANTED = SLOTS
 ANNOUNCED = SLOTS + 1
 FIRST_SLICE_TAG = SLOTS + 2
-GRADIENT, PARAM, STATE = range(3)
+GRADIENT, PARAM, STATE, SQUARES = range(4)
 
 
 def _tag(index: int, what: int) -> int:
-    return FIRST_SLICE_TAG + 3 * index + what
+    return FIRST_SLICE_TAG + 4 * index + what
 
 
 @dataclass(slots=True)
@@ -55,6 +55,8 @@ class Exchange:
     gradients_out: Requests = field(default_factory=list)
     params_in: Requests = field(default_factory=list)
     params_out: Requests = field(default_factory=list)
+    squares_in: Requests = field(default_factory=list)
+    squares_out: Requests = field(default_factory=list)
 
 
 class MessageStub:
@@ -69,7 +71,10 @@ class MessageStub:
         ]
         self._versions = [0] * len(plan.params)
         self._allocate()
+        self._squares: Doubles = np.zeros(len(plan.slices))
         self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
+        if plan.update.clip_norm:
+            self._open_requests_for_squares()
         self._word = np.zeros(1, np.int8)
         self._announcing: list[MPI.Request] = []
         self._open_board()
@@ -92,6 +97,7 @@ class MessageStub:
         if self._process.server is not None:
             for k in self._own_slices():
                 MPI.Prequest.Startall(self._exchanges[k].gradients_in)
+        MPI.Prequest.Startall(self._squares_in())
         self._until(self._world.Ibarrier().Test)
 
     def _own_slices(self) -> list[int]:
@@ -126,6 +132,24 @@ class MessageStub:
         exchange.params_in.append(self._world.Recv_init(params, rank, _tag(index, PARAM)))
         exchange.gradients_out.append(self._world.Send_init(gradient, rank, _tag(index, GRADIENT)))
 
+    def _open_requests_for_squares(self) -> None:
+        """A double a slice, from the server that weighs it to all others that clip by it."""
+        weighed = {
+            process.rank: [s.slice for s in process.train.steps if isinstance(s, Norm)]
+            for process in self._plan.processes
+        }
+        own = weighed.pop(self._process.rank)
+        for other, indices in weighed.items() if own else ():
+            for k in indices:
+                place, tag = self._squares[k : k + 1], _tag(k, SQUARES)
+                self._exchanges[k].squares_in.append(self._world.Recv_init(place, other, tag))
+            for k in own if indices else ():
+                place, tag = self._squares[k : k + 1], _tag(k, SQUARES)
+                self._exchanges[k].squares_out.append(self._world.Send_init(place, other, tag))
+
+    def _squares_in(self) -> Requests:
+        return [request for exchange in self._exchanges for request in exchange.squares_in]
+
     # Exchanges
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
@@ -141,10 +165,16 @@ class MessageStub:
             case Push(param):
                 return lambda _: self._push(param)
             case Serve(index):
-                inbox = self._exchanges[index].inbox
-                gathered = Gathered(inbox.ctypes.data, inbox.shape[1] * BYTES)
-                call = kernels.update(index, gathered)
+                call = kernels.update(index, _gathered(self._exchanges[index]))
                 return lambda _: self._serve(index, call)
+            case Norm(index):
+                exchange = self._exchanges[index]
+                out = self._squares[index : index + 1].ctypes.data
+                call = kernels.squares(index, _gathered(exchange), out)
+                return lambda _: self._weigh(index, call)
+            case Clip():
+                call = kernels.factor(self._squares.ctypes.data)
+                return lambda _: self._clip(call)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 
@@ -171,6 +201,23 @@ class MessageStub:
             else:
                 MPI.Prequest.Startall(exchange.params_in)
                 MPI.Prequest.Startall(exchange.gradients_out)
+
+    def _weigh(self, index: int, squares: NativeCall) -> None:
+        exchange = self._exchanges[index]
+        self._mark.phase(Phase.AWAITING_GRADIENTS)
+        self._complete(exchange.gradients_in)
+        # The double is written anew.
+        self._complete(exchange.squares_out)
+        self._mark.phase(Phase.COMPUTING)
+        squares.function(*squares.arguments)
+        MPI.Prequest.Startall(exchange.squares_out)
+
+    def _clip(self, factor: NativeCall) -> None:
+        self._mark.phase(Phase.AWAITING_GRADIENTS)
+        self._complete(self._squares_in())
+        self._mark.phase(Phase.COMPUTING)
+        factor.function(*factor.arguments)
+        MPI.Prequest.Startall(self._squares_in())
 
     def _serve(self, index: int, update: NativeCall) -> None:
         exchange = self._exchanges[index]
@@ -284,7 +331,7 @@ class MessageStub:
     def finish(self) -> None:
         self._complete(self._announcing)
         self._until(self._world.Ibarrier().Test)
-        never_come = [r for e in self._exchanges for r in e.gradients_in]
+        never_come = [r for e in self._exchanges for r in (*e.gradients_in, *e.squares_in)]
         for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
             request.Cancel()
             self._until(request.Test)
@@ -297,8 +344,13 @@ class MessageStub:
         for exchange in self._exchanges:
             yield from (*exchange.gradients_in, *exchange.gradients_out)
             yield from (*exchange.params_in, *exchange.params_out)
+            yield from (*exchange.squares_in, *exchange.squares_out)
         for requests in (*self._sums_in, *self._sums_out):
             yield from requests
+
+
+def _gathered(exchange: Exchange) -> Gathered:
+    return Gathered(exchange.inbox.ctypes.data, exchange.inbox.shape[1] * BYTES)
 
 
 def _ranks(roles: Sequence[int | None]) -> list[int]:

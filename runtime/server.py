@@ -10,7 +10,7 @@ from runtime.stub import Floats, Gathered, NativeCall, Spaces
 from singac import schedules
 from singac.codegen.load import Native
 from singac.layers.expression import scalars
-from singac.plan.plan import Plan
+from singac.plan.plan import CLIP_SCALE, Plan
 
 FLOAT = 4
 
@@ -23,9 +23,10 @@ class Server:
         # The scalars of the native call, for each pair of scales that a param has.
         params = (plan.params[part.param] for part in plan.slices)
         self._scales = [(p.lr_scale, p.wd_scale) for p in params]
-        self._scalars: dict[tuple[float, float], Floats] = {
-            scales: np.zeros(len(plan.update.scalars), np.float32) for scales in self._scales
-        }
+        pairs = dict.fromkeys(self._scales)
+        self._table: Floats = np.zeros((len(pairs), len(plan.update.scalars)), np.float32)
+        self._scalars = dict(zip(pairs, self._table, strict=True))
+        self._limit = np.array([plan.update.clip_norm])
         self._counts_steps = any("step" in scalars(value) for _, value in plan.update.scalars)
         self._rate = math.nan
 
@@ -40,6 +41,22 @@ class Server:
         scalars = self._scalars[self._scales[index]].ctypes.data
         arguments = (w, *gradients, state, state_stride, floats, scalars)
         return NativeCall(self._native.update, arguments)
+
+    def squares(self, index: int, gathered: Gathered, out: int) -> NativeCall:
+        """The native call that writes the sum of squares of a slice's gradient to `out`."""
+        part, workers = self._plan.slices[index], self._plan.topology.workers
+        assert self._native.clip is not None, "a plan that clips has the functions for it"
+        arguments = (gathered.address, gathered.stride, workers, part.stop - part.start, out)
+        return NativeCall(self._native.clip.squares, arguments)
+
+    def factor(self, squares: int) -> NativeCall:
+        """The native call that sets the factor of a step by the squares of all slices."""
+        assert self._native.clip is not None, "a plan that clips has the functions for it"
+        column = [name for name, _ in self._plan.update.scalars].index(CLIP_SCALE)
+        out = self._table.ctypes.data + column * FLOAT
+        copies, stride = self._table.shape[0], self._table.strides[0]
+        slices, limit = len(self._plan.slices), self._limit.ctypes.data
+        return NativeCall(self._native.clip.factor, (squares, slices, limit, out, stride, copies))
 
     def begin(self, step: int) -> None:
         """Set the scalars of a step, if the rate or the step changes them."""

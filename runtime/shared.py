@@ -1,6 +1,7 @@
 """The stub within a node: one MPI-3 shared window that all processes map.
 
-    | counters | metrics: slots x workers | params | states | gradients: one space a worker |
+    | counters | metrics: slots x workers | squares: slices |
+    | params | states | gradients: one space a worker |
 
 Nothing is copied: a push, a published slice or a metric is a counter that goes up by one.
 A counter that N arrivals a step complete has reached N * t when t steps are complete.
@@ -21,7 +22,7 @@ from runtime.environment import EnvironmentFailure
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.stub import SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
-from singac.plan.plan import Feed, Plan, Process, Pull, Push, Run, Serve, Step
+from singac.plan.plan import Clip, Feed, Norm, Plan, Process, Pull, Push, Run, Serve, Step
 
 ALIGNMENT = 64
 FLOAT, DOUBLE = 4, 8
@@ -47,21 +48,23 @@ class SharedStub:
     def _allocate(self, plan: Plan) -> None:
         params, floats = len(plan.params), plan.param_floats
         states = len(plan.update.states)
-        counts = (2 * params + SLOTS + 3) * counters.BYTES
+        counts = (2 * params + SLOTS + 4) * counters.BYTES
+        squares = -(-len(plan.slices) * DOUBLE // ALIGNMENT) * ALIGNMENT
         board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
-        memory = self._window(counts + board + spaces)
+        memory = self._window(counts + board + squares + spaces)
         base = memory.ctypes.data
         self._pushed = [base + p * counters.BYTES for p in range(params)]
         self._updated = [base + (params + p) * counters.BYTES for p in range(params)]
         self._given = [base + (2 * params + k) * counters.BYTES for k in range(SLOTS)]
-        self._ended, self._announced, self._stop = (
-            base + (2 * params + SLOTS + k) * counters.BYTES for k in range(3)
+        self._ended, self._announced, self._stop, self._weighed = (
+            base + (2 * params + SLOTS + k) * counters.BYTES for k in range(4)
         )
+        self._squares: Doubles = memory[counts + board :][:squares].view(np.float64)
         board_shape = (SLOTS, self._workers, self._metrics)
         doubles = memory[counts : counts + board].view(np.float64)
         self._board: Doubles = doubles[: int(np.prod(board_shape))].reshape(board_shape)
-        rows = memory[counts + board :].view(np.float32).reshape(-1, floats)
+        rows = memory[counts + board + squares :].view(np.float32).reshape(-1, floats)
         self.params: Floats = rows[0]
         self.states: Floats = rows[1 : 1 + states]
         slots = rows[1 + states :]
@@ -89,12 +92,14 @@ class SharedStub:
         self.gradients.fill(0.0)
         if self.owns_memory_of_node():
             self._board.fill(0.0)
+            self._squares.fill(0.0)
             self._set_counters(step)
         patience.until(self._node.Ibarrier().Test, self._processes)
 
     def _set_counters(self, step: int) -> None:
         for counter in (*self._given, self._ended, self._announced, self._stop):
             self._counters.set(counter, 0)
+        self._counters.set(self._weighed, sum(self._slices_of) * step)
         for pushed, updated, slices in zip(
             self._pushed, self._updated, self._slices_of, strict=True
         ):
@@ -124,13 +129,30 @@ class SharedStub:
                 sequence.arrive(self._pushed[param], self._workers)
             case Serve(index):
                 self._lower_serve(sequence, index, kernels)
+            case Norm(index):
+                self._lower_norm(sequence, index, kernels)
+            case Clip():
+                slices = sum(self._slices_of)
+                call = kernels.factor(self._squares.ctypes.data)
+                sequence.wait(self._weighed, slices, 1, Phase.AWAITING_GRADIENTS)
+                sequence.call(call.function, *call.arguments)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 
+    def _lower_norm(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
+        param = self._param_of[index]
+        out = self._squares.ctypes.data + index * DOUBLE
+        call = kernels.squares(index, self._gathered(index), out)
+        sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
+        sequence.call(call.function, *call.arguments)
+        sequence.arrive(self._weighed, sum(self._slices_of))
+
+    def _gathered(self, index: int) -> Gathered:
+        return Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
+
     def _lower_serve(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
         param = self._param_of[index]
-        gathered = Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
-        call = kernels.update(index, gathered)
+        call = kernels.update(index, self._gathered(index))
         sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
         sequence.call(call.function, *call.arguments)
         sequence.arrive(self._updated[param], self._slices_of[param])

@@ -52,10 +52,15 @@ class NativeCall:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The native calls a process makes: of a stretch, and of the update of a slice."""
+    """The native calls a process makes: of a stretch, and those of a server for a slice.
+
+    `squares` has the address of a double to write, `factor` that of all slices' doubles to read.
+    """
 
     stretch: Callable[[int], NativeCall]
     update: Callable[[int, Gathered], NativeCall]
+    squares: Callable[[int, Gathered, int], NativeCall]
+    factor: Callable[[int], NativeCall]
 
 
 Call = Callable[[int], object]  # takes the step

@@ -103,7 +103,7 @@ class Worker:
 
     def _calls(self, program: Program, feeder: Feeder | None) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
-        kernels = Kernels(self._stretch, self._update)
+        kernels = Kernels(self._stretch, self._update, self._squares, self._factor)
         calls: list[Call] = []
         for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
             if feeds:
@@ -119,8 +119,17 @@ class Worker:
         return NativeCall(self._native.stretches[stretch], addresses)
 
     def _update(self, index: int, gathered: Gathered) -> NativeCall:
+        return self._serving().update(index, gathered)
+
+    def _squares(self, index: int, gathered: Gathered, out: int) -> NativeCall:
+        return self._serving().squares(index, gathered, out)
+
+    def _factor(self, squares: int) -> NativeCall:
+        return self._serving().factor(squares)
+
+    def _serving(self) -> Server:
         assert self._server is not None, "a process that serves has a server"
-        return self._server.update(index, gathered)
+        return self._server
 
     def _feed(self, program: Program, feeder: Feeder | None) -> Call:
         assert feeder is not None, "only programs of workers are fed"

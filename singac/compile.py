@@ -73,5 +73,12 @@ def check(source: Source, choices: Choices, cache: str | None = None) -> list[Di
 def _digest(model: Model, net: PartitionedNet) -> str:
     """What a checkpoint must share with the plan it resumes: params, update and training."""
     update = model.train.update
-    parts = (net.params, update.states, update.assigns, update.scalars, update.rate)
+    parts = (
+        net.params,
+        update.states,
+        update.assigns,
+        update.scalars,
+        update.rate,
+        update.clip_norm,
+    )
     return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]

@@ -59,7 +59,7 @@ def test_settings_are_those_of_the_language() -> None:
     defaults = {s["name"]: s["default"] for s in adam["settings"]}
     assert defaults == {
         "rate": 0.001, "beta1": 0.9, "beta2": 0.999, "delta": 1e-8, "weight_decay": 0.0,
-        "clip": None,
+        "clip": None, "clip_norm": None,
     }  # fmt: skip
     assert "y = x * sigmoid(slope * x)" in as_text("layers")
 

@@ -11,6 +11,15 @@ from singac.plan.plan import Plan, Process, Run, Stretch, Update
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """`squares(gradient, stride, workers, floats, out)` of a slice; of all slices together
+    `factor(squares, slices, limit, out, stride, copies)`."""
+
+    squares: Callable[..., int]
+    factor: Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
 class Native:
     """What a process calls.
 
@@ -21,12 +30,13 @@ class Native:
 
     stretches: Mapping[int, Callable[..., int]]
     update: Callable[..., int]
+    clip: Clip | None
 
 
 def load(plan: Plan, process: Process) -> Native:
     """The functions one process needs."""
     stretches = {k: _stretch(plan.stretches[k]) for k in stretches_of(process)}
-    return Native(stretches, _update(plan.update))
+    return Native(stretches, _update(plan.update), _clip() if plan.update.clip_norm else None)
 
 
 def stretches_of(process: Process) -> tuple[int, ...]:
@@ -41,6 +51,8 @@ def compile_all(plan: Plan) -> None:
     for stretch in plan.stretches:
         _stretch(stretch)
     _update(plan.update)
+    if plan.update.clip_norm:
+        _clip()
 
 
 def stretch_ir(stretch: Stretch) -> str:
@@ -57,6 +69,19 @@ def update_ir(update: Update) -> str:
     from singac.codegen import update as generator
 
     return generator.build(update, host.current())
+
+
+def clip_ir() -> str:
+    """IR text of what finds the norm of a gradient."""
+    from singac.codegen import clip as generator
+    from singac.codegen import host
+
+    return generator.build(host.current())
+
+
+def _clip() -> Clip:
+    library = native.load("clip", ["squares", "factor"], clip_ir)
+    return Clip(library.function("squares", 5), library.function("factor", 6))
 
 
 def _stretch(stretch: Stretch) -> Callable[..., int]:

@@ -56,16 +56,18 @@ def build(update: Update, host: Host) -> str:
         }
         with loop(builder, i64(0), floats, LANES) as i:
             at = builder.mul(i, i64(FLOAT_BYTES))
-            g = _summed(builder, offset(builder, gradient, at), stride, workers)
+            g = summed(builder, offset(builder, gradient, at), stride, workers)
             tensors = {"w": offset(builder, w, at)}
             tensors |= {name: offset(builder, start, at) for name, start in states.items()}
             _apply(builder, update, tensors, g, numbers)
     return str(module)
 
 
-def _summed(
+def summed(
     builder: ir.IRBuilder, first: ir.Value, stride: ir.Value, workers: ir.Value
 ) -> ir.Value:
+    """A vector of the gradient of all workers, added in worker order."""
+
     def body(worker: ir.Value, total: Sequence[ir.Value]) -> Sequence[ir.Value]:
         place = offset(builder, first, builder.mul(worker, stride))
         return [builder.fadd(total[0], load(builder, place))]

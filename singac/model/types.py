@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from singac.layers.expression import Expression, evaluate
 from singac.schedules import Schedule as Schedule
 
+CLIP_SCALE = "clip_scale"
+
 
 @dataclass(frozen=True, slots=True)
 class Initialiser:
@@ -27,6 +29,8 @@ class Update:
     are neither `w` nor a state are values of the moment. `states` have their initial values.
     `scalars` name the numbers the assigns read, each an expression of `rate`, `weight_decay` and
     `step` computed in double once a step: 1 - beta^step has few digits left in single precision.
+    With a `clip_norm` (0: none) the scalar CLIP_SCALE brings the norm of the whole gradient below
+    it; only the servers together know it, so it is set while a step runs.
     """
 
     name: str
@@ -35,10 +39,11 @@ class Update:
     scalars: tuple[tuple[str, Expression], ...]
     rate: Schedule
     weight_decay: float
+    clip_norm: float = 0.0
 
     def values(self, rate: float, weight_decay: float, step: int) -> tuple[float, ...]:
         """Values of `scalars` in update number `step`, counted from 1; scales are the caller's."""
-        numbers = {"rate": rate, "weight_decay": weight_decay, "step": float(step)}
+        numbers = {"rate": rate, "weight_decay": weight_decay, "step": float(step), CLIP_SCALE: 1.0}
         return tuple(evaluate(expression, numbers) for _, expression in self.scalars)
 
 

@@ -1,7 +1,8 @@
 """`updater = SGD(rate = step(0.1, ...), momentum = 0.9)` -> the update as a plan has it.
 
 The equations are those of the prelude or the program. Gradient clipping comes first, then weight
-decay, then the updater, unless the updater names `weight_decay` itself.
+decay, then the updater, unless the updater names `weight_decay` itself. The norm of `clip_norm` is
+that of the whole gradient, all params together, and acts before `clip`.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ from singac.layers.expression import (
 from singac.model.arguments import Matched, given_twice, match_settings
 from singac.model.equations import DECAY, RATE, G, Updater, W, with_settings
 from singac.model.equations import settings_of as settings_of_formals
-from singac.model.types import Schedule, Update
+from singac.model.types import CLIP_SCALE, Schedule, Update
 from singac.model.values import Called, Scope, Word, describe, evaluate, unknown_name
 from singac.schedules import SCHEDULES, check_alternation
 from singac.settings import NOT_NEGATIVE, POSITIVE, Given, Setting
 from singac.syntax import tree
 
-CLIP, LATER = "clip", "clip_norm"
+CLIP, CLIP_NORM = "clip", "clip_norm"
 Assigns = tuple[tuple[str, Expression], ...]
 # fmt: off
 COMMON = (
     Setting(DECAY,  "this times the param is added to its gradient",
             default=0.0, within=NOT_NEGATIVE),
     Setting(CLIP, "gradients are held between -clip and clip",
+            optional=True, within=POSITIVE),
+    Setting(CLIP_NORM, "all gradients shrink by one factor until their common norm is clip_norm",
             optional=True, within=POSITIVE),
 )
 # fmt: on
@@ -73,12 +76,7 @@ def _update(
     rate_argument, others = _split(arguments, RATE, True, report)
     rate = _rate(updater, rate_argument, scope, node, report)
     table = settings_of(updater)
-    later = [a for a in others if isinstance(a, tree.Named) and a.path.text == LATER]
-    if later and LATER not in [s.name for s in table]:
-        message = f"`{LATER}` is parsed but cannot be compiled yet"
-        report.error("SG0190", message, later[0].span, help="use clip = ...")
-        others = [a for a in others if a not in later]
-    matched = match_settings(others, table, scope, node.span, report, (RATE, LATER))
+    matched = match_settings(others, table, scope, node.span, report, (RATE,))
     if matched is None or rate is None or len(report.found) > before:
         return None
     return build_update(updater, rate, matched, report)
@@ -206,7 +204,8 @@ def build_update(
     own = [f.name for f in updater.formals]
     decay = numbers.pop(DECAY)
     clip = None if CLIP in own else numbers.pop(CLIP, None)
-    assigns = _prologue(clip, 0.0 if DECAY in own else decay)
+    clip_norm = 0.0 if CLIP_NORM in own else numbers.pop(CLIP_NORM, 0.0)
+    assigns = _prologue(clip_norm, clip, 0.0 if DECAY in own else decay)
     assigns += tuple((n, with_settings(e, numbers)) for n, e in updater.assigns)
     states: list[tuple[str, float]] = []
     for name, expression in updater.states:
@@ -218,7 +217,7 @@ def build_update(
     if len(states) < sum(_is_read_first(n, assigns) for n, _ in updater.states):
         return None
     hoisted, scalars_read = hoist(assigns)
-    return Update(updater.name, tuple(states), hoisted, scalars_read, rate, decay)
+    return Update(updater.name, tuple(states), hoisted, scalars_read, rate, decay, clip_norm)
 
 
 def _no_start(updater: Updater, state: str, report: Report) -> None:
@@ -228,8 +227,11 @@ def _no_start(updater: Updater, state: str, report: Report) -> None:
     report.error("SG0133", message, value.span, f"`{state}` starts with it")
 
 
-def _prologue(clip: float | None, decay: float) -> Assigns:
+def _prologue(clip_norm: float, clip: float | None, decay: float) -> Assigns:
+    """What happens to the gradient first: the norm is that of all gradients, before all else."""
     g: Expression = G
+    if clip_norm:
+        g = mul(g, Scalar(CLIP_SCALE))
     if clip is not None:
         g = call("min", call("max", g, Constant(-clip)), Constant(clip))
     if decay:

@@ -24,10 +24,10 @@ KINDS: tuple[type, ...] = (
     operations.LookupGradient, operations.OneHot,
     windows.Windows, operations.Convolution, operations.ChannelSum, operations.Pool,
     operations.PoolGradient, operations.Response, operations.Lrn, operations.LrnGradient,
-    plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Stretch, plan.Input,
-    plan.Program, plan.Initialiser, plan.Param, plan.Slice, plan.Schedule, plan.Update,
-    plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data, plan.Every, plan.Training,
-    plan.Plan,
+    plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
+    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Param, plan.Slice,
+    plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
+    plan.Every, plan.Training, plan.Plan,
 )
 # fmt: on
 BY_NAME = {kind.__name__: kind for kind in KINDS}

@@ -84,7 +84,8 @@ def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -
 def update_flops(update: Update, slices: Sequence[Slice], workers: int) -> int:
     """Operations of a server: the sum over workers and the updater, for each element it owns."""
     elements = sum(s.stop - s.start for s in slices)
-    return elements * (workers - 1 + sum(size(e) for _, e in update.assigns))
+    norm = workers + 1 if update.clip_norm else 0
+    return elements * (workers - 1 + norm + sum(size(e) for _, e in update.assigns))
 
 
 def moved_floats(slices: Sequence[Slice], hosts: Mapping[int, int], rank: int) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from singac.layers.operations import Operation
+from singac.model.types import CLIP_SCALE as CLIP_SCALE
 from singac.model.types import Every as Every
 from singac.model.types import Initialiser as Initialiser
 from singac.model.types import Schedule as Schedule
@@ -108,7 +109,19 @@ class Serve:
     slice: int
 
 
-Step = Feed | Run | Push | Pull | Serve
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Wait as for a `Serve` of the slice, and tell all servers the sum of its squares."""
+
+    slice: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Wait for the squares of all slices, and set the factor that clips this step's gradient."""
+
+
+Step = Feed | Run | Push | Pull | Serve | Norm | Clip
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,14 @@ from singac.plan.place import Wish, place
 from singac.plan.plan import (
     FORMAT_VERSION,
     Buffer,
+    Clip,
     Data,
     Feed,
     Field,
     Input,
     Layout,
     Memory,
+    Norm,
     Plan,
     Process,
     Program,
@@ -161,7 +163,7 @@ class _Projector:
 
     def _program(self, name: str, worker: int | None, server: int | None, rows: int) -> Program:
         order = self._order("train", rows)
-        served = self._served(server, _learned(order.items)) if name == "train" else []
+        served = self._clipped(server, _learned(order.items)) if name == "train" else []
         if worker is None:
             return Program(name, tuple(served), (), ())
         phase = self._order(name, rows)
@@ -169,6 +171,13 @@ class _Projector:
         steps = self._steps(name, phase, rows, lone)
         buffers = tuple(phase.buffers.values())
         return Program(name, (Feed(), *steps, *served), buffers, phase.inputs)
+
+    def _clipped(self, server: int | None, learned: Sequence[str]) -> list[Step]:
+        """The serving of a server, and before it what clipping by the whole norm needs."""
+        served = self._served(server, learned)
+        if not served or not self.model.train.update.clip_norm:
+            return [*served]
+        return [*(Norm(s.slice) for s in served), Clip(), *served]
 
     def _served(self, server: int | None, learned: Sequence[str]) -> list[Serve]:
         """The slices of a server in the order in which their gradients are pushed."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from singac.plan.plan import (
     Buffer,
+    Clip,
     Feed,
+    Norm,
     Plan,
     Process,
     Pull,
@@ -157,6 +159,10 @@ def _words(plan: Plan, step: Step) -> tuple[str, str]:
         case Serve(index):
             piece = plan.slices[index]
             return "serve", plan.params[piece.param].name
+        case Norm(index):
+            return "norm", plan.params[plan.slices[index].param].name
+        case Clip():
+            return "clip", ""
         case Run(stretch):
             return "run", plan.stretches[stretch].name.partition(": ")[2]
 

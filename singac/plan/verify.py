@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from singac.layers.operations import Operation, reads, writes
@@ -16,7 +16,9 @@ from singac.plan.order import gradient_of
 from singac.plan.plan import (
     LANES,
     Buffer,
+    Clip,
     Feed,
+    Norm,
     Plan,
     Process,
     Program,
@@ -30,6 +32,7 @@ from singac.plan.plan import (
 )
 
 FLOAT_BYTES = 4
+EXCHANGES = Pull | Push | Serve | Norm | Clip
 
 
 class BrokenPlan(AssertionError):
@@ -88,6 +91,10 @@ class DuplicateServe(BrokenPlan):
     """A slice is served twice in a step."""
 
 
+class UnclippedServe(BrokenPlan):
+    """A slice is updated before the norm of the whole gradient is known, or is no part of it."""
+
+
 class Deadlock(BrokenPlan):
     """Processes wait for each other in a circle."""
 
@@ -102,6 +109,7 @@ def verify(plan: Plan) -> None:
                 _buffers_agree(plan, process, program)
                 _operations_in_order(plan, process, program)
     _exchanges_match(plan)
+    _norm_is_whole(plan)
     _no_deadlock(plan)
 
 
@@ -278,6 +286,20 @@ def _served(plan: Plan) -> dict[int, None]:
     return found
 
 
+def _norm_is_whole(plan: Plan) -> None:
+    """Where gradients are clipped by their norm, every served slice is weighed once before."""
+    if not plan.update.clip_norm:
+        return
+    for process in plan.processes:
+        steps = [s for s in process.train.steps if isinstance(s, Norm | Clip | Serve)]
+        served = [s.slice for s in steps if isinstance(s, Serve)]
+        weighed = [s.slice for s in steps if isinstance(s, Norm)]
+        kinds = [type(s) for s in steps]
+        order = [*[Norm] * len(weighed), *[Clip] * bool(served), *[Serve] * len(served)]
+        if sorted(weighed) != sorted(served) or kinds != order:
+            raise UnclippedServe(f"process {process.rank} updates without the whole norm")
+
+
 def _no_deadlock(plan: Plan) -> None:
     """Runs the exchanges of two steps without the computing: every process must come through."""
     slices: dict[int, list[int]] = {}
@@ -286,11 +308,20 @@ def _no_deadlock(plan: Plan) -> None:
     runners = [_Runner(plan, slices, process.train.steps) for process in plan.processes]
     versions = dict.fromkeys(range(len(plan.slices)), 0)
     pushed: dict[int, int] = dict.fromkeys(range(len(plan.params)), 0)
+    norms = _Norms(sum(isinstance(s, Norm) for p in plan.processes for s in p.train.steps))
     workers = sum(p.worker is not None for p in plan.processes)
     while not all(r.done for r in runners):
-        if not any(r.advance(versions, pushed, workers) for r in runners):
+        if not any(r.advance(versions, pushed, norms, workers) for r in runners):
             stuck = next(k for k, r in enumerate(runners) if not r.done)
             raise Deadlock(f"process {stuck} waits for ever at {runners[stuck].step}")
+
+
+@dataclass(slots=True)
+class _Norms:
+    """How many slices are weighed in a step, and how many have been since the first."""
+
+    slices: int
+    given: int = 0
 
 
 class _Runner:
@@ -302,7 +333,7 @@ class _Runner:
         self.plan, self.slices = plan, slices
         # a param whose gradient nobody pushes keeps its first version
         self.learned = dict.fromkeys(s.param for s in steps if isinstance(s, Push))
-        self.steps = [s for _ in range(2) for s in steps if isinstance(s, Pull | Push | Serve)]
+        self.steps = [s for _ in range(2) for s in steps if isinstance(s, EXCHANGES)]
         self.turn = len(self.steps) // 2
         self.at = 0
 
@@ -314,14 +345,18 @@ class _Runner:
     def step(self) -> Step:
         return self.steps[self.at]
 
-    def advance(self, versions: dict[int, int], pushed: dict[int, int], workers: int) -> bool:
+    def advance(
+        self, versions: dict[int, int], pushed: dict[int, int], norms: _Norms, workers: int
+    ) -> bool:
         """Takes every step that can be taken now; tells whether there was one."""
         start = self.at
-        while not self.done and self._take(versions, pushed, workers):
+        while not self.done and self._take(versions, pushed, norms, workers):
             self.at += 1
         return self.at > start
 
-    def _take(self, versions: dict[int, int], pushed: dict[int, int], workers: int) -> bool:
+    def _take(
+        self, versions: dict[int, int], pushed: dict[int, int], norms: _Norms, workers: int
+    ) -> bool:
         time = self.at // self.turn
         match self.step:
             case Pull(param):
@@ -329,8 +364,13 @@ class _Runner:
                 return param not in self.learned or all(versions[k] >= time for k in own)
             case Push(param):
                 pushed[param] += 1
-            case Serve(index):
+            case Serve(index) | Norm(index) as step:
                 if pushed[self.plan.slices[index].param] < workers * (time + 1):
                     return False
-                versions[index] += 1
+                if isinstance(step, Norm):
+                    norms.given += 1
+                else:
+                    versions[index] += 1
+            case Clip():
+                return norms.given >= norms.slices * (time + 1)
         return True

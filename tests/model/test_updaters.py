@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from singac.layers.expression import variables
+from singac.layers.expression import Constant, variables
 from singac.model.definitions import built_in
-from singac.model.types import Update
+from singac.model.types import CLIP_SCALE, Update
 from tests.programs import TRAIN, model, small
 from tests.reference.updates import apply, states_of
 
@@ -127,6 +129,20 @@ def test_clipping_comes_before_decay() -> None:
     g = gradients(1)[0]
     expected = w - RATE * (np.clip(g, -0.5, 0.5) + 0.1 * w)
     np.testing.assert_allclose(trained(update, 1, 0.1), expected)
+
+
+def test_the_norm_acts_before_all_else() -> None:
+    """The factor is 1 where nobody has set it; here it is set by hand."""
+    update = update_of("SGD(rate = 1, clip = 0.5, clip_norm = 3, weight_decay = 0.1)")
+    assert update.clip_norm == 3.0
+    assert trained(update, 1, 0.1) == pytest.approx(
+        trained(update_of("SGD(rate = 1, clip = 0.5, weight_decay = 0.1)"), 1, 0.1)
+    )
+    halved = tuple((n, Constant(0.5) if n == CLIP_SCALE else e) for n, e in update.scalars)
+    w = np.linspace(-1.0, 1.0, 7)
+    g = gradients(1)[0]
+    expected = w - RATE * (np.clip(g * 0.5, -0.5, 0.5) + 0.1 * w)
+    np.testing.assert_allclose(trained(replace(update, scalars=halved), 1, 0.1), expected)
 
 
 def test_what_no_element_changes_is_computed_once_a_step() -> None:

@@ -15,8 +15,10 @@ from singac.model.resolve import Choices
 from singac.plan import verify as v
 from singac.plan.plan import (
     Buffer,
+    Clip,
     Feed,
     Memory,
+    Norm,
     Plan,
     Process,
     Program,
@@ -36,6 +38,21 @@ Broken = tuple[type[v.BrokenPlan], Callable[[Plan], Plan]]
 
 def good(np: int = 3, name: str = "perceptron") -> Plan:
     return plan(small(NETS[name]), Choices(np=np), scratch=256)
+
+
+def clipping() -> Plan:
+    train = "train small { updater = SGD(0.1, clip_norm = 2)  batch = 6  steps = 1 }"
+    return plan(small(NETS["perceptron"], train=train), Choices(np=3), scratch=256)
+
+
+def late_clip(steps: list[Step]) -> list[Step]:
+    return [*(s for s in steps if not isinstance(s, Clip)), Clip()]
+
+
+def clip_before_push(steps: list[Step]) -> list[Step]:
+    """The servers' part of a step before the worker's: it waits for pushes that come after."""
+    served = [s for s in steps if isinstance(s, Norm | Clip | Serve)]
+    return [*served, *(s for s in steps if s not in served)]
 
 
 def with_steps(made: Plan, rank: int, change: Callable[[list[Step]], list[Step]]) -> Plan:
@@ -208,7 +225,11 @@ BROKEN: tuple[Broken, ...] = (
     (v.MissingServe,       lambda p: with_steps(p, 0, without(Serve))),
     (v.MissingServe,       served_by_another),
     (v.DuplicateServe,     lambda p: with_steps(p, 0, twice(Serve))),
+    (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, without(Norm))),
+    (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, without(Clip))),
+    (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, late_clip)),
     (v.Deadlock,           circle),
+    (v.Deadlock,           lambda _: with_steps(clipping(), 0, clip_before_push)),
 )
 # fmt: on
 
@@ -231,6 +252,11 @@ def test_every_kind_is_made_by_some_test() -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_good_plans_are_good(name: str, processes: int) -> None:
     v.verify(good(processes, name))
+
+
+def test_a_plan_that_clips_by_the_norm_is_good() -> None:
+    kinds = [type(s) for s in clipping().processes[1].train.steps]
+    assert kinds.index(Norm) < kinds.index(Clip) < kinds.index(Serve)
 
 
 def test_two_servers_apart() -> None:

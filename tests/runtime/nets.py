@@ -19,8 +19,10 @@ from singac.layers.operations import (
     SoftmaxLoss,
 )
 from singac.plan.plan import (
+    CLIP_SCALE,
     FORMAT_VERSION,
     Buffer,
+    Clip,
     Data,
     Every,
     Feed,
@@ -29,6 +31,7 @@ from singac.plan.plan import (
     Input,
     Layout,
     Memory,
+    Norm,
     Param,
     Plan,
     Process,
@@ -77,6 +80,7 @@ def plan(
     rate: float = 0.1,
     validate: Every = NEVER,
     early_stop: int = 0,
+    clip_norm: float = 0.0,
 ) -> Plan:
     topology = Topology(1, workers, 1, servers, separate, "allreduce")
     params = _params()
@@ -84,7 +88,8 @@ def plan(
     rows = _shares(BATCH, workers)
     stretches = tuple(s for r in dict.fromkeys(rows) for s in _stretches(r, params))
     processes = tuple(
-        _process(rank, topology, rows, slices, params) for rank in range(topology.processes)
+        _process(rank, topology, rows, slices, params, clip_norm > 0)
+        for rank in range(topology.processes)
     )
     return Plan(
         format_version=FORMAT_VERSION,
@@ -99,7 +104,7 @@ def plan(
         metrics=("loss", "accuracy"),
         params=params,
         slices=slices,
-        update=_momentum(rate),
+        update=_momentum(rate, clip_norm),
         stretches=stretches,
         processes=processes,
     )
@@ -119,13 +124,15 @@ def _params() -> tuple[Param, ...]:
     )
 
 
-def _momentum(rate: float) -> Update:
+def _momentum(rate: float, clip_norm: float) -> Update:
     w, g, v = Variable("w"), Variable("g"), Variable("v")
+    clipped = (("g", mul(g, Scalar(CLIP_SCALE))),) if clip_norm else ()
     velocity = sub(mul(Scalar("keep"), v), mul(Scalar("rate"), g))
-    scalars = (("rate", Scalar("rate")), ("keep", _constant(0.9)))
+    scale = ((CLIP_SCALE, Scalar(CLIP_SCALE)),) if clip_norm else ()
+    scalars = (("rate", Scalar("rate")), ("keep", _constant(0.9)), *scale)
     schedule = Schedule("fixed", (("rate", (rate,)),))
-    return Update("momentum", (("v", 0.0),), (("v", velocity), ("w", add(w, v))), scalars,
-                  schedule, 0.0)  # fmt: skip
+    assigns = (*clipped, ("v", velocity), ("w", add(w, v)))
+    return Update("momentum", (("v", 0.0),), assigns, scalars, schedule, 0.0, clip_norm)
 
 
 def _constant(value: float) -> Scalar:
@@ -195,24 +202,28 @@ def _process(
     rows: list[int],
     slices: tuple[Slice, ...],
     params: tuple[Param, ...],
+    clips: bool,
 ) -> Process:
     worker = rank if rank < topology.workers else None
     server: int | None = rank - topology.workers if topology.separate else rank
     if server is not None and not 0 <= server < topology.servers:
         server = None
-    serves = [Serve(k) for k, s in enumerate(slices) if s.server == server]
+    own = [k for k, s in enumerate(slices) if s.server == server]
+    serves: list[Step] = [Serve(k) for k in reversed(own)]
+    if clips and serves:
+        serves = [*(Norm(k) for k in own), Clip(), *serves]
     first = sum(rows[:worker]) if worker is not None else 0
-    own = rows[worker] if worker is not None else 0
-    train, test = _programs(own, rows, serves, params)
+    part = rows[worker] if worker is not None else 0
+    train, test = _programs(part, rows, serves, params)
     floats = sum(p.floats for p in params)
     return Process(
-        rank, worker, server, first, own, train, test,
+        rank, worker, server, first, part, train, test,
         Memory(2 << 20, floats * 4, floats * 4, floats * 4), 0, 0, 0,
     )  # fmt: skip
 
 
 def _programs(
-    own: int, rows: list[int], serves: list[Serve], params: tuple[Param, ...]
+    own: int, rows: list[int], serves: list[Step], params: tuple[Param, ...]
 ) -> tuple[Program, Program | None]:
     if not own:
         return Program("train", tuple(serves), (), ()), None
@@ -220,7 +231,7 @@ def _programs(
     buffers = _buffers(own, params)
     inputs = (Input("x", buffers["x"]), Input("label", buffers["label"]))
     begin: list[Step] = [Feed(), Pull(0), Pull(1)]
-    train = [*begin, Run(kind), Run(kind + 1), Push(1), Push(0), *reversed(serves)]
+    train = [*begin, Run(kind), Run(kind + 1), Push(1), Push(0), *serves]
     test = [*begin, Run(kind + 2)]
     arena = tuple(b for b in buffers.values() if b.space is Space.ARENA)
     return (

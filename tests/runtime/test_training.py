@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import nets
@@ -32,7 +33,7 @@ def softmax(values: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def numpy_training(steps: int, folder: Path) -> dict[str, np.ndarray]:
+def numpy_training(steps: int, folder: Path, clip_norm: float = math.inf) -> dict[str, np.ndarray]:
     """The same training in NumPy, float64."""
     plan = nets.plan(1, 1)
     weights = {p.name: initial(p, plan.training.seed).astype(np.float64) for p in plan.params}
@@ -44,6 +45,8 @@ def numpy_training(steps: int, folder: Path) -> dict[str, np.ndarray]:
         error = softmax(scores(weights, x)) - np.eye(nets.CLASSES)[label[:, 0].astype(int)]
         error /= nets.BATCH
         slopes = {"fc/w": x.T @ error, "fc/b": error.sum(axis=0)}
+        norm = math.sqrt(sum(np.sum(slope**2) for slope in slopes.values()))
+        slopes = {name: slope * min(1.0, clip_norm / norm) for name, slope in slopes.items()}
         for param in plan.params:
             rate = 0.1 * param.lr_scale
             speeds[param.name] = 0.9 * speeds[param.name] - rate * slopes[param.name]
@@ -65,6 +68,24 @@ def test_both_transports_give_the_same_bits_and_numpy_the_same_numbers(
     for name, tensor in ends[0].items():
         assert np.array_equal(tensor, ends[1][name])
         np.testing.assert_allclose(tensor, expected[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("workers", "servers", "separate"), [(1, 1, False), (2, 3, True)])
+def test_the_norm_that_clips_is_that_of_all_servers(
+    workers: int, servers: int, separate: bool, tmp_path: Path
+) -> None:
+    clip_norm = 0.4
+    plan = nets.plan(workers, servers, separate, steps=STEPS, clip_norm=clip_norm)
+    transports = ("shared", "messages") if separate else ("shared",)
+    for transport in transports:
+        finished = run(plan, tmp_path / transport, SINGAC_TRANSPORT=transport)
+        assert (finished.code, finished.stderr) == (0, "")
+    expected = numpy_training(STEPS, tmp_path / "shared", clip_norm)
+    free = numpy_training(STEPS, tmp_path / "shared")
+    for name, tensor in params(tmp_path / "shared", STEPS).items():
+        np.testing.assert_allclose(tensor, expected[name], rtol=1e-4, atol=1e-5)
+        assert np.abs(free[name] - expected[name]).max() > 0.01, "clipping must have acted"
+        assert np.array_equal(tensor, params(tmp_path / transports[-1], STEPS)[name])
 
 
 @pytest.fixture(scope="module")
