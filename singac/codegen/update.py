@@ -63,9 +63,7 @@ def build(update: Update, host: Host) -> str:
     return str(module)
 
 
-def summed(
-    builder: ir.IRBuilder, first: ir.Value, stride: ir.Value, workers: ir.Value
-) -> ir.Value:
+def summed(builder: ir.IRBuilder, first: ir.Value, stride: ir.Value, workers: ir.Value) -> ir.Value:
     """A vector of the gradient of all workers, added in worker order."""
 
     def body(worker: ir.Value, total: Sequence[ir.Value]) -> Sequence[ir.Value]:
