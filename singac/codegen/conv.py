@@ -1,17 +1,14 @@
 """Convolutions as products of matrices, one example and one group after the other.
 
-The windows of an example are laid out as a matrix with a row for each tap (channel, line, column
-of the kernel) and a column for each pixel of the result, in panels of 16 pixels:
-
-    unrolled [pixels / 16][taps][16]        unrolled[t, p] = the value tap t of window p covers
+The windows of an example are `unrolled` into a matrix [taps, pixels] (unroll.py), in panels of 16
+pixels, or its gradient comes out row by row:
 
     role             product                              as `gemm` names it
-    forward          y  [filters, pixels] = W unrolled    forward,         X = W, W = unrolled
+    forward          y  [filters, pixels] = W unrolled    forward,         X = W,   W = unrolled
     weight_gradient  dW [filters, taps] += dy unrolled'   input_gradient,  dY = dy, W = unrolled
-    input_gradient   dx: W' dy [taps, pixels], each tap   weight_gradient, X = W, dY = dy
-                     added back where it was taken
+    input_gradient   d(unrolled) = W' dy                  weight_gradient, X = W,   dY = dy
 
-so all three are products of the same sizes: a weight of taps x pixels, and filters for examples.
+All three are products of the same sizes: a weight of taps x pixels, and filters for examples.
 """
 
 from __future__ import annotations
@@ -26,33 +23,30 @@ from singac.codegen import gemm
 from singac.codegen.elementwise import Frame
 from singac.codegen.host import Host
 from singac.codegen.image import (
-    add_strided,
+    clear_pad,
     cut,
     fill,
-    in_sheet,
     load_some,
     over_run,
     paste,
     sheet_floats,
     store_some,
-    strided,
 )
 from singac.codegen.ir import (
     FLOAT,
     FLOAT_BYTES,
     LANES,
-    VECTOR_BYTES,
     ZERO,
     broadcast,
     call_intrinsic,
     f32,
     fold,
     i64,
-    load,
     loop,
     offset,
     store,
 )
+from singac.codegen.unroll import Unrolled, lines_floats, matrix_floats
 from singac.layers.operations import ChannelSum, Convolution, Role
 from singac.layers.windows import Windows
 from singac.plan.plan import Buffer, padded
@@ -71,7 +65,7 @@ class _Sizes:
     """Of one group: filters, channels, taps and pixels; and where working memory is cut.
 
     sheet     the image padded, or the gradient that is collected
-    lines     the pixels of a row of taps, before they go to panels
+    lines     the pixels of a line of taps, before they go to panels
     unrolled  the windows in panels, or the gradient of the taps row by row
     filters   the gradient of the result with each filter's pixels padded to whole vectors
     """
@@ -87,18 +81,13 @@ class _Sizes:
         return self.channels * self.windows.taps
 
     @property
-    def line(self) -> int:
-        """Floats of the pixels of one tap and a vector to run over."""
-        return padded(self.windows.pixels) + LANES
-
-    @property
     def floats(self) -> tuple[int, ...]:
         pixels = padded(self.windows.pixels)
         forward = self.role is Role.FORWARD
         return (
             sheet_floats(self.windows),
-            self.windows.kernel[1] * self.line,
-            pixels * self.taps,
+            lines_floats(self.windows),
+            matrix_floats(self.windows, self.channels),
             0 if forward else pixels * self.filters,
         )
 
@@ -132,7 +121,9 @@ def scratch_bytes(operation: Convolution, weight: Buffer) -> int:
 
 def emit_convolution(frame: Frame, operation: Convolution, host: Host, scratch: ir.Value) -> None:
     sizes = _sizes(operation, frame.buffers[weight_of(operation)])
-    kernel = _Kernel(frame, operation, host, sizes, *sizes.places(frame.builder, scratch))
+    sheet, lines, matrix, filters, rest = sizes.places(frame.builder, scratch)
+    unrolled = Unrolled(frame.builder, sizes.windows, sizes.channels, sheet, lines, matrix)
+    kernel = _Kernel(frame, operation, host, sizes, sheet, unrolled, filters, rest)
     match operation.role:
         case Role.FORWARD:
             kernel.forward()
@@ -151,8 +142,7 @@ class _Kernel:
     host: Host
     sizes: _Sizes
     sheet: ir.Value
-    lines: ir.Value
-    unrolled: ir.Value
+    unrolled: Unrolled
     filters: ir.Value
     scratch: ir.Value
 
@@ -162,10 +152,10 @@ class _Kernel:
         with loop(builder, i64(0), self._examples(operation.left)) as example:
             paste(builder, self.sizes.windows, self._row(operation.left, example), self.sheet)
             with self._each_group() as group:
-                self._unroll(group)
+                self.unrolled.lay_out(group)
                 weight = self._weight(operation.right, group)
                 y = self._pixels_of(operation.out, example, group)
-                self._product(weight, self.unrolled, self.scratch, self._leave(y, group))
+                self._product(weight, self.unrolled.matrix, self.scratch, self._leave(y, group))
 
     def weight_gradient(self) -> None:
         operation, builder = self.operation, self.frame.builder
@@ -176,21 +166,33 @@ class _Kernel:
         with loop(builder, i64(0), self._examples(operation.left)) as example:
             paste(builder, self.sizes.windows, self._row(operation.left, example), self.sheet)
             with self._each_group() as group:
-                self._unroll(group)
+                self.unrolled.lay_out(group)
                 self._pad_filters(self._pixels_of(operation.right, example, group))
                 gradient = self._weight(operation.out, group)
-                self._product(self.filters, self.unrolled, gradient, None)
+                self._product(self.filters, self.unrolled.matrix, gradient, None)
 
     def input_gradient(self) -> None:
-        operation, builder = self.operation, self.frame.builder
+        """The gradient of every tap, then their sums: gathered by pixels of the image where windows
+        lie a pixel apart; with strides most taps miss a pixel, and are scattered instead.
+        """
+        operation, builder, windows = self.operation, self.frame.builder, self.sizes.windows
+        dense = windows.stride == (1, 1)
         with loop(builder, i64(0), self._examples(operation.left)) as example:
-            fill(builder, self.sheet, self.sizes.floats[0])
+            dx = self._row(operation.out, example)
+            if dense:
+                clear_pad(builder, windows, dx)
+            else:
+                fill(builder, self.sheet, self.sizes.floats[0])
             with self._each_group() as group:
                 self._pad_filters(self._pixels_of(operation.left, example, group))
                 weight = self._weight(operation.right, group)
                 self._product(weight, self.filters, self.scratch, self._keep_taps)
-                self._roll(group)
-            cut(builder, self.sizes.windows, self.sheet, self._row(operation.out, example))
+                if dense:
+                    self.unrolled.gather(group, dx)
+                else:
+                    self.unrolled.scatter(group)
+            if not dense:
+                cut(builder, windows, self.sheet, dx)
 
     # -- places ------------------------------------------------------------------------------------
 
@@ -250,80 +252,12 @@ class _Kernel:
         self, builder: ir.IRBuilder, vector: ir.Value, row: ir.Value, column: ir.Value
     ) -> None:
         """Row by row; padded rows, so that the pads may hold anything."""
-        start = offset(builder, self.unrolled, row, padded(self.sizes.windows.pixels) * FLOAT_BYTES)
+        start = offset(
+            builder, self.unrolled.matrix, row, padded(self.sizes.windows.pixels) * FLOAT_BYTES
+        )
         store(builder, vector, offset(builder, start, column, FLOAT_BYTES))
 
     # -- layouts -----------------------------------------------------------------------------------
-
-    def _unroll(self, group: ir.Value) -> None:
-        """The windows of a group's channels into panels, a line of taps at a time."""
-        builder, (height, width) = self.frame.builder, self.sizes.windows.kernel
-        with (
-            loop(builder, i64(0), i64(self.sizes.channels)) as channel,
-            loop(builder, i64(0), i64(height)) as line,
-        ):
-            self._gather(self._channel(group, channel), line)
-            first = builder.add(builder.mul(channel, i64(height)), line)
-            self._to_panels(builder.mul(first, i64(width)))
-
-    def _gather(self, channel: ir.Value, line: ir.Value) -> None:
-        """What each tap of a line of the kernel sees, pixel after pixel.
-
-        A vector that runs over the end of a row is overwritten by the next row.
-        """
-        builder, windows = self.frame.builder, self.sizes.windows
-        (height, width), (down, right) = windows.places, windows.stride
-        with (
-            loop(builder, i64(0), i64(windows.kernel[1])) as column,
-            loop(builder, i64(0), i64(height)) as y,
-        ):
-            seen = builder.add(builder.mul(y, i64(down)), line)
-            source = in_sheet(builder, windows, self.sheet, channel, seen, column)
-            to = offset(builder, self.lines, column, self.sizes.line * FLOAT_BYTES)
-            to = offset(builder, to, y, width * FLOAT_BYTES)
-            with loop(builder, i64(0), i64(width), LANES) as x:
-                vector = strided(builder, offset(builder, source, x, right * FLOAT_BYTES), right)
-                store(builder, vector, offset(builder, to, x, FLOAT_BYTES), align=FLOAT_BYTES)
-
-    def _to_panels(self, first: ir.Value) -> None:
-        """A line of taps, from tap `first` on, to its rows of the panels."""
-        builder, sizes = self.frame.builder, self.sizes
-        with (
-            loop(builder, i64(0), i64(sizes.windows.kernel[1])) as column,
-            loop(builder, i64(0), i64(padded(sizes.windows.pixels) // LANES)) as panel,
-        ):
-            line = offset(builder, self.lines, column, sizes.line * FLOAT_BYTES)
-            vector = load(builder, offset(builder, line, panel, VECTOR_BYTES))
-            tap = builder.add(builder.mul(panel, i64(sizes.taps)), builder.add(first, column))
-            store(builder, vector, offset(builder, self.unrolled, tap, VECTOR_BYTES))
-
-    def _roll(self, group: ir.Value) -> None:
-        """Adds the gradient of every tap where the tap was taken."""
-        builder, windows = self.frame.builder, self.sizes.windows
-        with (
-            loop(builder, i64(0), i64(self.sizes.channels)) as channel,
-            loop(builder, i64(0), i64(windows.kernel[0])) as line,
-            loop(builder, i64(0), i64(windows.kernel[1])) as column,
-        ):
-            row = builder.add(builder.mul(channel, i64(windows.kernel[0])), line)
-            tap = builder.add(builder.mul(row, i64(windows.kernel[1])), column)
-            taps = offset(builder, self.unrolled, tap, padded(windows.pixels) * FLOAT_BYTES)
-            self._scatter(taps, self._channel(group, channel), line, column)
-
-    def _scatter(self, taps: ir.Value, channel: ir.Value, line: ir.Value, column: ir.Value) -> None:
-        builder, windows = self.frame.builder, self.sizes.windows
-        (height, width), (down, right) = windows.places, windows.stride
-        with loop(builder, i64(0), i64(height)) as y:
-            seen = builder.add(builder.mul(y, i64(down)), line)
-            there = in_sheet(builder, windows, self.sheet, channel, seen, column)
-            row = offset(builder, taps, y, width * FLOAT_BYTES)
-
-            def add(x: ir.Value, present: int) -> None:
-                vector = load_some(builder, offset(builder, row, x, FLOAT_BYTES), present)
-                place = offset(builder, there, x, right * FLOAT_BYTES)
-                add_strided(builder, place, right, vector)
-
-            over_run(builder, width, add)
 
     def _pad_filters(self, pixels: ir.Value) -> None:
         """The pixels of every filter of a group into rows of whole vectors."""
@@ -337,11 +271,6 @@ class _Kernel:
                 store(builder, vector, offset(builder, to, x, FLOAT_BYTES))
 
             over_run(builder, count, copy)
-
-    def _channel(self, group: ir.Value, channel: ir.Value) -> ir.Value:
-        """Number of a group's channel among all."""
-        builder = self.frame.builder
-        return builder.add(builder.mul(group, i64(self.sizes.channels)), channel)
 
 
 # The gradient of a bias

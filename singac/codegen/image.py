@@ -18,6 +18,8 @@ from llvmlite import ir
 from singac.codegen.ir import (
     FLOAT,
     FLOAT_BYTES,
+    I32,
+    INTS,
     LANES,
     VECTOR,
     VECTOR_BYTES,
@@ -30,6 +32,7 @@ from singac.codegen.ir import (
     load,
     loop,
     offset,
+    splat,
     store,
 )
 from singac.layers.windows import Windows
@@ -72,6 +75,21 @@ def store_some(builder: ir.IRBuilder, value: ir.Value, place: ir.Value, present:
 
 def _first(present: int) -> ir.Constant:
     return ir.Constant(MASK, [lane < present for lane in range(LANES)])
+
+
+def within(builder: ir.IRBuilder, start: ir.Value, count: int) -> ir.Value:
+    """Which of the 16 integers from `start` on are at least 0 and below `count`."""
+    steps = ir.Constant(INTS, list(range(LANES)))
+    numbers = builder.add(splat(builder, builder.trunc(start, I32)), steps)
+    return builder.icmp_unsigned("<", numbers, ints(count))
+
+
+def larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def smaller(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
 def fill(builder: ir.IRBuilder, start: ir.Value, floats: int, value: ir.Value = ZERO) -> None:
@@ -146,14 +164,18 @@ def paste(builder: ir.IRBuilder, windows: Windows, image: ir.Value, sheet: ir.Va
 
 def cut(builder: ir.IRBuilder, windows: Windows, sheet: ir.Value, image: ir.Value) -> None:
     """The image of a sheet into a row of a tensor, whose pad is set to zero."""
-    floats = windows.channels * windows.pixels_in
-    last = offset(builder, image, (padded(floats) - LANES) * FLOAT_BYTES)
-    store(builder, ZERO, last)
+    clear_pad(builder, windows, image)
 
     def copy(row: ir.Value, place: ir.Value, present: int) -> None:
         store_some(builder, load_some(builder, place, present), row, present)
 
     _over_rows(builder, windows, image, sheet, copy)
+
+
+def clear_pad(builder: ir.IRBuilder, windows: Windows, image: ir.Value) -> None:
+    """Zeros in the last vector of a row, before the row is written."""
+    floats = windows.channels * windows.pixels_in
+    store(builder, ZERO, offset(builder, image, (padded(floats) - LANES) * FLOAT_BYTES))
 
 
 def _over_rows(
