@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,11 @@ def rank_of(pid: int) -> int | None:
 def is_stopped(pid: int) -> bool:
     """Whether a process is suspended by a signal."""
     return _state(pid) in ("T", "t")
+
+
+def has_ended(handle: int) -> bool:
+    """Whether the process of a descriptor has ended."""
+    return bool(select.select([handle], [], [], 0)[0])
 
 
 class Belongings:

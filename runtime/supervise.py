@@ -17,7 +17,7 @@ from runtime import checkpoint, launcher, remains, verdict
 from runtime.channel import Listener, Message, Peer
 from runtime.job import Job
 from runtime.progress import DOING, Progress
-from runtime.remains import Belongings
+from runtime.remains import Belongings, has_ended
 from runtime.report import Reporter
 from runtime.verdict import Verdict
 from runtime.watchdog import Watchdog
@@ -109,6 +109,7 @@ class Supervisor:
         self._peers: dict[int, Peer] = {}
         self._finished: set[int] = set()
         self._ready: set[int] = set()
+        self._ended_unseen: set[int] = set()
         self._step, self._stopped_early = 0, False
         self._best: Message | None = None
         self._stop_sent = False
@@ -148,6 +149,8 @@ class Supervisor:
         if starting:
             self._own.look()
         for handle, rank in self._own.fresh():
+            if has_ended(handle):
+                self._ended_unseen.add(rank)
             self._selector.register(handle, EVENT_READ, partial(self._exited, handle, rank))
         for key, _ in self._selector.select(STARTING_TICK_SECONDS if starting else TICK_SECONDS):
             end: Verdict | None = key.data()
@@ -239,7 +242,8 @@ class Supervisor:
     def _lost(self, rank: int) -> Verdict:
         """A process has gone without a word; the launcher knows why.
 
-        It ends all the others at once, and may name one of those as the first.
+        It ends all the others at once, and may name one of those as the first: it is asked for the
+        first only where several were gone before this process began to watch them.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(BANNER_SECONDS)
@@ -247,7 +251,10 @@ class Supervisor:
             if cause := verdict.crash(verdict.tail(self._job.log(other))):
                 return self._died(other, cause)
         banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
-        return self._died(rank, banner.cause if banner else "ended without a word")
+        if banner is None:
+            return self._died(rank, "ended without a word")
+        named = self._own.ranks.get(banner.pid, rank)
+        return self._died(named if rank in self._ended_unseen else rank, banner.cause)
 
     def _died(self, rank: int, cause: str) -> Verdict:
         standing = self._progress.of(rank)
