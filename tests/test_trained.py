@@ -25,6 +25,7 @@ net mlp on digits {
     features -> spare: dense(10, bias = none) -> tanh
     [b, label] -> softmax_loss
     [b, label] -> best: accuracy
+    b -> three: top_k(3)
     [tanh, label] -> unlearnt: accuracy
     [a, a] -> apart: euclidean_loss
 }
@@ -153,6 +154,8 @@ def test_losses_and_metrics_answer_with_probabilities_and_classes(
     np.testing.assert_allclose(chances, softmax(right), rtol=1e-4, atol=1e-6)
     assert classes.shape == (359,)
     np.testing.assert_array_equal(classes, right.argmax(axis=1))
+    three = np.argsort(-right, axis=1, kind="stable")[:, :3]
+    np.testing.assert_array_equal(predicted(trained, "three"), three)
 
 
 def test_csv_reads_back_to_the_same_floats(trained: Path) -> None:

@@ -6,6 +6,7 @@ metric depends on nothing but the data.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir
@@ -32,7 +33,7 @@ from singac.codegen.ir import (
     store,
     vector,
 )
-from singac.layers.operations import Hits, Measure, SoftmaxLoss
+from singac.layers.operations import Best, Hits, Measure, SoftmaxLoss
 from singac.plan.plan import Buffer, metric_buffer
 
 DOUBLE = ir.DoubleType()
@@ -160,6 +161,44 @@ def _count_above(
 
     (count,) = over_columns(frame, scores, [ints(0)], body)
     return call_intrinsic(builder, "llvm.vector.reduce.add.v16i32", I32, [count])
+
+
+def emit_best(frame: Frame, operation: Best) -> None:
+    """The best of all, then again and again the best of those that come after the one before."""
+    builder, out = frame.builder, frame.buffers[operation.out]
+    columns = frame.buffers[operation.source].columns
+    with loop(builder, i64(0), i64(out.rows)) as row:
+        with loop(builder, i64(0), i64(out.stride), LANES) as column:
+            store(builder, ZERO, frame.place(operation.out, row, column))
+
+        def next_best(place: ir.Value, last: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            found = [f32(-math.inf), i64(columns)]
+
+            def look(column: ir.Value, best: Sequence[ir.Value]) -> Sequence[ir.Value]:
+                at = frame.place(operation.source, row, column)
+                value = builder.load(at, align=FLOAT_BYTES, typ=FLOAT)
+                after = _comes_before(builder, last, (value, column))
+                better = builder.and_(after, _comes_before(builder, (value, column), best))
+                pairs = zip((value, column), best, strict=True)
+                return [builder.select(better, new, old) for new, old in pairs]
+
+            value, column = fold(builder, i64(0), i64(columns), 1, found, look)
+            exists = builder.icmp_signed("<", column, i64(columns))
+            number = builder.select(exists, builder.sitofp(column, FLOAT), f32(math.nan))
+            builder.store(number, frame.place(operation.out, row, place), align=FLOAT_BYTES)
+            return [value, column]
+
+        first = [f32(math.inf), i64(-1)]
+        fold(builder, i64(0), i64(operation.count), 1, first, next_best)
+
+
+def _comes_before(
+    builder: ir.IRBuilder, one: Sequence[ir.Value], other: Sequence[ir.Value]
+) -> ir.Value:
+    """Whether a (value, column) is higher, or as high and earlier; no NaN is either."""
+    equal = builder.fcmp_ordered("==", one[0], other[0])
+    earlier = builder.icmp_signed("<", one[1], other[1])
+    return builder.or_(builder.fcmp_ordered(">", one[0], other[0]), builder.and_(equal, earlier))
 
 
 # -- helpers ---------------------------------------------------------------------------------------

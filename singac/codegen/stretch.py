@@ -10,15 +10,18 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
-from singac.codegen import columns, conv, gemm, lookup, lrn, norms, pool, rows
+from singac.codegen import columns, conv, crop, gemm, lookup, lrn, norms, pool, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
 from singac.codegen.ir import I64, entry, new_module, offset
 from singac.layers.operations import (
+    Best,
     ChannelSum,
     ColumnSum,
     Concat,
     Convolution,
+    Crop,
+    CropGradient,
     Hits,
     Lookup,
     LookupGradient,
@@ -83,6 +86,10 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             pool.emit_pool(frame, operation, scratch)
         case PoolGradient():
             pool.emit_pool_gradient(frame, operation, scratch)
+        case Crop():
+            crop.emit_crop(frame, operation, scratch)
+        case CropGradient():
+            crop.emit_crop_gradient(frame, operation, scratch)
         case Lrn():
             lrn.emit_lrn(frame, operation)
         case LrnGradient():
@@ -93,6 +100,8 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             rows.emit_softmax_loss(frame, operation)
         case Hits():
             rows.emit_hits(frame, operation)
+        case Best():
+            rows.emit_best(frame, operation)
         case Concat():
             columns.emit_concat(frame, operation)
         case Softmax():
@@ -120,6 +129,8 @@ def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
             return conv.scratch_bytes(operation, buffers[conv.weight_of(operation)])
         case Pool() | PoolGradient():
             return pool.scratch_bytes(operation)
+        case Crop() | CropGradient():
+            return crop.scratch_bytes(operation)
         case LrnGradient():
             return lrn.scratch_bytes(operation)
     return 0

@@ -50,6 +50,7 @@ def _size(name: str, doc: str) -> Setting:
 
 # fmt: off
 KERNEL = _size("kernel", "height and width of a window: 5x5, or 5")
+SIZE_TO_KEEP = _size("size", "height and width of the part: 227x227, or 227")
 PAD    = Setting("pad", "zeros around the image", (Sort.SHAPE,), default=(0,), within=NOT_NEGATIVE)
 # fmt: on
 
@@ -78,17 +79,20 @@ def _pair(settings: Settings, name: str) -> Pair:
     return sizes[0], sizes[-1]
 
 
-def _windows(kind: str, settings: Settings, source: Operand, stride: str) -> Windows:
+def image_windows(
+    kind: str, settings: Settings, source: Operand, stride: str, named: str = "kernel"
+) -> Windows:
+    """The windows a layer moves over its source; the setting `named` has their size."""
     channels, *size = _image(kind, source)
-    kernel, pad = _pair(settings, "kernel"), _pair(settings, "pad")
+    kernel, pad = _pair(settings, named), _pair(settings, "pad")
     step = _pair(settings, stride)
     room = size[0] + 2 * pad[0], size[1] + 2 * pad[1]
     if kernel[0] > room[0] or kernel[1] > room[1]:
         raise Misfit(
-            f"a kernel of {shape_text(kernel)} is larger than the image, {shape_text(room)}"
+            f"a {named} of {shape_text(kernel)} is larger than the image, {shape_text(room)}"
             + (" with its pad" if any(pad) else ""),
             slot=0,
-            help=f"use a kernel of at most {shape_text(room)}, or a larger pad",
+            help=f"use a {named} of at most {shape_text(room)}, or a larger pad",
         )
     place = places_up if settings.get("round") == UP else places_down
     sides = zip(size, kernel, step, pad, strict=True)
@@ -106,7 +110,7 @@ def _whole(settings: Settings, name: str) -> int:
 
 
 def _conv_windows(settings: Settings, source: Operand) -> Windows:
-    return _windows("conv", settings, source, "stride")
+    return image_windows("conv", settings, source, "stride")
 
 
 def _conv_shape(settings: Settings, sources: tuple[Operand, ...]) -> Sizes:
@@ -195,7 +199,7 @@ CONV = LayerKind(
 def _pool_windows(kind: str, settings: Settings, source: Operand) -> Windows:
     """Windows lie side by side unless a stride is given."""
     stride = "stride" if "stride" in settings else "kernel"
-    windows = _windows(kind, settings, source, stride)
+    windows = image_windows(kind, settings, source, stride)
     if any(p >= k for p, k in zip(windows.pad, windows.kernel, strict=True)):
         raise Misfit(
             f"a pad of {shape_text(windows.pad)} leaves a window of {shape_text(windows.kernel)} "

@@ -1,4 +1,4 @@
-"""Losses and metrics: layers that end a net.
+"""Losses and metrics, and `top_k`: layers that end a net.
 
 A loss adds to the metric `loss`; the printed mean over the batch is the function whose exact
 gradient is applied.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from singac.layers.expression import Expression, Variable, add, call, mul, neg, number, sub
 from singac.layers.kind import (
     Answer,
+    Connection,
     LayerKind,
     Misfit,
     Operand,
@@ -18,14 +19,14 @@ from singac.layers.kind import (
     Wanted,
     columns,
 )
-from singac.layers.operations import Assign, Hits, Measure, Operation, Pointwise, SoftmaxLoss
+from singac.layers.operations import Assign, Best, Hits, Measure, Operation, Pointwise, SoftmaxLoss
 from singac.settings import AT_LEAST_ONE, Setting, Sort
 
 LOSS = "loss"
 ACCURACY = "accuracy"
 TOPK = Setting(
     "topk",
-    "a hit is a label among the k highest scores",
+    "a hit is a label among the k highest scores, of equal scores the earlier classes",
     (Sort.INTEGER,),
     default=1,
     within=AT_LEAST_ONE,
@@ -123,6 +124,23 @@ def _scaled_slopes(
     return (Pointwise(use.sources[0].name, assigns),) if assigns else ()
 
 
+def _best_shape(settings: Settings, sources: tuple[Operand, ...]) -> Sizes:
+    count, values = _count(settings), columns(sources[0].shape)
+    if count > values:
+        raise Misfit(f"top_k({count}) of only {values} values", slot=0)
+    return (count,)
+
+
+def _count(settings: Settings) -> int:
+    count = settings["k"]
+    assert isinstance(count, int), "k is a whole number"
+    return count
+
+
+def _best(use: Use, _: bool) -> tuple[Operation, ...]:
+    return (Best(use.name, use.sources[0].name, _count(use.settings)),)
+
+
 def _nothing(_: Use, __: Wanted) -> tuple[Operation, ...]:
     return ()
 
@@ -165,6 +183,17 @@ SIGMOID_LOSS = LayerKind(
     metrics=(LOSS,),
     is_loss=True,
     answer=Answer.SIGMOID,
+)
+
+TOP_K = LayerKind(
+    name="top_k",
+    summary="the numbers of the k highest values, the highest first; of equals the earlier first",
+    settings=(Setting("k", "how many", (Sort.INTEGER,), positional=True, within=AT_LEAST_ONE),),
+    sources=1,
+    shape=_best_shape,
+    forward=_best,
+    backward=_nothing,
+    connection=Connection.ONE_TO_ALL,
 )
 
 ACCURACY_METRIC = LayerKind(

@@ -104,6 +104,19 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
+class Best:
+    """The columns of the `count` highest values of each row, the highest first.
+
+    Of equal values the earlier column comes first. NaN is no value: where there are not enough
+    others, NaN stands for the column.
+    """
+
+    out: str
+    source: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnRange:
     """`columns` columns of `source` from `start` on; without a source, as many zeros."""
 
@@ -266,6 +279,33 @@ class PoolGradient:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """One of the windows over an example's image, in all channels: with pads, from their zeros.
+
+    With a `stream` the window is drawn for each example, and a coin whether it is `mirror`ed left
+    to right: numbers 4 e, 4 e + 1 and 4 e + 2 of the stream for line, column and coin of example e.
+    Without one it is the middle window, as it is.
+    """
+
+    out: str
+    source: str
+    windows: Windows
+    stream: int | None
+    mirror: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CropGradient:
+    """The gradient of a drawn `Crop`'s source: that of its result in its place, zero elsewhere."""
+
+    out: str
+    gradient: str
+    windows: Windows
+    stream: int
+    mirror: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """`n = knorm + slope * the sum of x^2 over `size` channels around`, and its power -beta."""
 
@@ -302,6 +342,7 @@ Operation = (
     | Measure
     | SoftmaxLoss
     | Hits
+    | Best
     | Concat
     | Softmax
     | SoftmaxGradient
@@ -314,6 +355,8 @@ Operation = (
     | ChannelSum
     | Pool
     | PoolGradient
+    | Crop
+    | CropGradient
     | Lrn
     | LrnGradient
 )
@@ -339,9 +382,9 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return (*own, out) if accumulate else own
         case ChannelSum(out, source, _, accumulate):
             return (source, out) if accumulate else (source,)
-        case Pool(_, _, source) | Lrn(_, source):
+        case Pool(_, _, source) | Lrn(_, source) | Crop(_, source) | Best(_, source):
             return (source,)
-        case PoolGradient(_, _, gradient, None):
+        case PoolGradient(_, _, gradient, None) | CropGradient(_, gradient):
             return (gradient,)
         case PoolGradient(_, _, gradient, source) | LrnGradient(_, gradient, source):
             assert source is not None, "where there is none is told above"
@@ -372,6 +415,8 @@ def writes(operation: Operation) -> tuple[str, ...]:
         case ColumnSum(out) | ChannelSum(out) | Lrn(out) | LrnGradient(out):
             return (out,)
         case Convolution(_, out) | Pool(_, out) | PoolGradient(_, out):
+            return (out,)
+        case Crop(out) | CropGradient(out) | Best(out):
             return (out,)
         case Normalise(out, inverse):
             return (out, inverse)

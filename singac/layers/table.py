@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from singac.layers.crop import CROP_MIRROR
 from singac.layers.dense import DENSE
 from singac.layers.dropout import DROPOUT
 from singac.layers.image import AVG_POOL, CONV, LRN, MAX_POOL
 from singac.layers.join import ADD, CONCAT, MULTIPLY, SLICE
 from singac.layers.kind import LayerKind
 from singac.layers.lookup import EMBEDDING, ONEHOT
-from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS
+from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS, TOP_K
 from singac.layers.norm import LAYER_NORM, SOFTMAX
 from singac.layers.shape import FLATTEN, RESHAPE
 
@@ -20,9 +21,9 @@ KINDS: Mapping[str, LayerKind] = {
     for kind in (
         DENSE, DROPOUT, SOFTMAX, LAYER_NORM,
         EMBEDDING, ONEHOT,
-        CONV, MAX_POOL, AVG_POOL, LRN,
+        CONV, MAX_POOL, AVG_POOL, LRN, CROP_MIRROR,
         ADD, MULTIPLY, CONCAT, SLICE, FLATTEN, RESHAPE,
-        SOFTMAX_LOSS, EUCLIDEAN_LOSS, SIGMOID_LOSS, ACCURACY_METRIC,
+        SOFTMAX_LOSS, EUCLIDEAN_LOSS, SIGMOID_LOSS, ACCURACY_METRIC, TOP_K,
     )
 }
 # fmt: on

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from singac.layers.expression import size
 from singac.layers.operations import (
+    Best,
     ChannelSum,
     ColumnSum,
     Concat,
     Convolution,
+    Crop,
+    CropGradient,
     Hits,
     Lookup,
     LookupGradient,
@@ -70,7 +73,9 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return 7 * rows * buffers[out].columns
         case LookupGradient(_, gradient):
             return rows * buffers[gradient].columns
-        case Concat() | Lookup() | OneHot():
+        case Best(_, source, count):
+            return rows * buffers[source].columns * count
+        case Concat() | Lookup() | OneHot() | Crop() | CropGradient():
             return 0
 
 

@@ -8,20 +8,29 @@ import numpy as np
 import pytest
 
 from singac.codegen.stretch import scratch_bytes
+from singac.compile import compile_test
 from singac.model.resolve import Choices
 from singac.partition.partition import partition
 from singac.plan.order import gradient_of, train_order
 from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project
 from tests import programs
-from tests.inprocess import InProcess
+from tests.inprocess import Array, InProcess
 from tests.pictures import Shape, batch_of, some_windows, text_of
-from tests.reference import steps
+from tests.reference import philox, steps
 
 
 def plan_of(text: str, workers: int = 1) -> Plan:
     model = programs.model(text, Choices(np=workers))
     return project(partition(model), model, "digest", scratch_bytes)
+
+
+STEP, SEED = 5, 0
+
+
+def draws(stream: int, shape: tuple[int, int]) -> Array:
+    elements = np.arange(shape[0] * shape[1], dtype=np.uint64)
+    return philox.uniform(SEED, stream, STEP, elements).reshape(shape).astype(float)
 
 
 def check_step(net: str, shape: Shape, folder: Path, rows: int) -> None:
@@ -35,8 +44,8 @@ def check_step(net: str, shape: Shape, folder: Path, rows: int) -> None:
         values[::2] = np.eye(shape[0])[:, :, None, None][::2] if values.ndim > 1 else 0.0
         machine.set(name, values)
     expected = {p.name: machine.param(p.name) for p in machine.plan.params} | dict(batch)
-    steps.run(train_order(model.net.graph, rows).items, expected)
-    metrics = machine.step(batch)
+    steps.run(train_order(model.net.graph, rows).items, expected, draws)
+    metrics = machine.step(batch, STEP)
     for name, value in zip(machine.plan.metrics, metrics, strict=True):
         assert value == pytest.approx(expected[metric_buffer(name)], rel=1e-5)
     for param in machine.plan.params:
@@ -72,6 +81,44 @@ def test_pooling(kind: str, seed: int, tmp_path: Path) -> None:
 )
 def test_lrn(shape: Shape, settings: str, tmp_path: Path) -> None:
     check_step(f"lrn({settings})", shape, tmp_path, rows=2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((3, 9, 7), "4x5"),
+        ((1, 20, 40), "17x33, pad = 3"),
+        ((2, 6, 6), "6, mirror = true"),
+        ((2, 5, 18), "5x18, pad = 2x1, mirror = false"),
+    ],
+)
+def test_crop_mirror(shape: Shape, settings: str, tmp_path: Path) -> None:
+    """Eight examples: places in the middle, at edges and in pads, mirrored and not."""
+    check_step(f"crop_mirror({settings})", shape, tmp_path, rows=8)
+
+
+def test_crops_are_the_same_for_every_cut_and_testing_takes_the_middle(tmp_path: Path) -> None:
+    shape, rows = (2, 8, 9), 6
+    text = text_of("image -> crop_mirror(5x6)", shape, tmp_path, rows)
+    batch = batch_of(shape, rows)
+    gradients = []
+    for workers, step in ((1, 0), (4, 0), (1, 1)):
+        machine = InProcess(plan_of(text, workers))
+        machine.step(batch, step)
+        gradients.append(machine.gradient("out.weight"))
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(gradients[0], gradients[2])
+
+
+def test_a_crop_in_testing_is_the_middle(tmp_path: Path) -> None:
+    shape, rows = (2, 8, 9), 6
+    made = programs.model(text_of("image -> crop_mirror(5x6)", shape, tmp_path, rows))
+    machine, batch = InProcess(compile_test(made, [])), batch_of(shape, rows)
+    middle = batch["image"].reshape(rows, *shape)[:, :, 1:6, 1:7].reshape(rows, -1)
+    scores = middle @ machine.param("out.weight") + machine.param("out.bias")
+    labels = batch["label"].reshape(-1).astype(int)
+    loss = -np.log(steps.softmax(scores)[np.arange(rows), labels]).sum()
+    assert machine.step(batch, phase="test")[0] == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from singac.codegen import host, native, stretch
 from singac.layers.operations import (
+    Best,
     ColumnRange,
     Concat,
     Lookup,
@@ -126,6 +127,21 @@ def test_ranges_end_to_end(seed: int, rows: int, parts: list[tuple[bool, int, in
 def test_softmax(seed: int, rows: int, columns: int, scale: float) -> None:
     tensors = {"x": scale * normal(seed, rows, columns), "dy": normal(seed + 1, rows, columns)}
     check([Softmax("y", "x"), SoftmaxGradient("dx", "dy", "y")], tensors)
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, ROWS, COLUMNS, st.integers(1, 5))
+def test_best(seed: int, rows: int, columns: int, count: int) -> None:
+    """Of few values, so that many are equal."""
+    random = np.random.default_rng(seed)
+    tensors = {"x": random.choice([-np.inf, -1.0, 2.0, np.inf], (rows, columns))}
+    check([Best("best", "x", min(count, columns))], tensors)
+
+
+def test_best_of_what_is_no_number() -> None:
+    tensors = {"x": np.array([[np.nan, 1.0, np.nan, 3.0], [np.nan] * 4])}
+    found = natively([Best("best", "x", 3)], tensors, {"best": (2, 3)})["best"][:, :3]
+    np.testing.assert_array_equal(found, [[3, 1, np.nan], [np.nan] * 3])
 
 
 @settings(max_examples=12, deadline=None)

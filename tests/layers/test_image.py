@@ -10,6 +10,8 @@ import pytest
 from singac.layers.operations import (
     ChannelSum,
     Convolution,
+    Crop,
+    CropGradient,
     Lrn,
     LrnGradient,
     Pool,
@@ -93,6 +95,8 @@ def test_reads_and_writes() -> None:
         (Pool(Pooling.AVERAGE, "o", "x", windows),                               ("x",)),
         (PoolGradient(Pooling.AVERAGE, "o", "d", None, windows),                 ("d",)),
         (PoolGradient(Pooling.MAX, "o", "d", "x", windows),                      ("d", "x")),
+        (Crop("o", "x", windows, None, True),                                    ("x",)),
+        (CropGradient("o", "d", windows, 1, True),                               ("d",)),
         (Lrn("o", "x", response),                                                ("x",)),
         (LrnGradient("o", "d", "x", response),                                   ("d", "x")),
     ):

@@ -126,6 +126,39 @@ def _area(windows: Windows) -> Array:
     return area
 
 
+Place = tuple[int, int, bool]  # line and column of a window, and whether it is mirrored
+
+
+def crop_places(windows: Windows, numbers: Array | None, examples: int, coin: bool) -> list[Place]:
+    """The window of each example by its numbers, at least three; without numbers the middle."""
+    high, wide = windows.places
+    if numbers is None:
+        return [((high - 1) // 2, (wide - 1) // 2, False)] * examples
+    return [(int(a * high), int(b * wide), coin and bool(c < 0.5)) for a, b, c, *_ in numbers]
+
+
+def crop(x: Array, windows: Windows, places: list[Place]) -> Array:
+    parts = [
+        whole[_window(windows, place)]
+        for whole, place in zip(_padded(x, windows, 0.0), places, strict=True)
+    ]
+    return np.stack(parts)
+
+
+def crop_gradient(dy: Array, windows: Windows, places: list[Place]) -> Array:
+    whole = np.zeros((len(dy), windows.channels, *windows.reach))
+    for sheet, own, place in zip(whole, dy, places, strict=True):
+        sheet[_window(windows, place)] = own
+    inner: Array = whole[_inner(windows)]
+    return inner
+
+
+def _window(windows: Windows, place: Place) -> tuple[object, ...]:
+    (line, column, mirrored), (height, width) = place, windows.kernel
+    columns = np.arange(column, column + width)
+    return (..., slice(line, line + height), columns[::-1] if mirrored else columns)
+
+
 def lrn(x: Array, response: Response) -> Array:
     y: Array = x * _n(x, response) ** -response.beta
     return y

@@ -15,10 +15,13 @@ import numpy as np
 
 from singac.layers.operations import (
     Assign,
+    Best,
     ChannelSum,
     ColumnSum,
     Concat,
     Convolution,
+    Crop,
+    CropGradient,
     Hits,
     Lookup,
     LookupGradient,
@@ -103,6 +106,8 @@ class _Interpreter:
                 self._write(out, pixels.sum(axis=(0, 2)).reshape(1, -1), accumulate)
             case Pool() | PoolGradient():
                 self.buffers[operation.out] = self._pooled(operation)
+            case Crop() | CropGradient():
+                self.buffers[operation.out] = self._cropped(operation)
             case Lrn() | LrnGradient():
                 self.buffers[operation.out] = self._normalised(operation)
             case Measure(metric, like, value):
@@ -113,6 +118,9 @@ class _Interpreter:
                 self._softmax_loss(operation)
             case Hits(metric, scores, labels, topk):
                 self._measure(metric, self._hits(scores, labels, topk))
+            case Best(out, source, count):
+                best = np.argsort(-self.buffers[source], axis=1, kind="stable")[:, :count]
+                self.buffers[out] = best.astype(float)
             case Concat():
                 self._concat(operation)
             case Softmax(out, source):
@@ -190,6 +198,18 @@ class _Interpreter:
             return images.rows(images.pool(pooling, x, windows))
         dy = images.images(self.buffers[operation.gradient], windows.channels, windows.places)
         return images.rows(images.pool_gradient(pooling, dy, x, windows))
+
+    def _cropped(self, operation: Crop | CropGradient) -> Array:
+        windows, forward = operation.windows, isinstance(operation, Crop)
+        values = self.buffers[operation.source if forward else operation.gradient]
+        x = images.images(values, windows.channels, windows.size if forward else windows.kernel)
+        numbers = None
+        if operation.stream is not None:
+            assert self.draws is not None, "an operation draws, and no draws are given"
+            numbers = self.draws(operation.stream, (len(x), 4))
+        places = images.crop_places(windows, numbers, len(x), operation.mirror)
+        crop = images.crop if forward else images.crop_gradient
+        return images.rows(crop(x, windows, places))
 
     def _normalised(self, operation: Lrn | LrnGradient) -> Array:
         response, x = operation.response, self.buffers[operation.source]
