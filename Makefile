@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test lint bench-kernels fuzz
+.PHONY: check test test-slow lint bench-kernels fuzz
 
 check: lint test
 
@@ -13,6 +13,10 @@ lint:
 
 test:
 	$(PYTHON) -m pytest -n auto tests
+
+# What the tests leave out: larger nets, longer runs, many more random cases. A few minutes.
+test-slow:
+	$(PYTHON) -m pytest -n auto -m slow tests
 
 # Our matrix products against NumPy's OpenBLAS, taking turns on one core.
 bench-kernels:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -10,20 +12,36 @@ from pathlib import Path
 
 import pytest
 
+from singac.cli import main
+
 ROOT = Path(__file__).parent.parent
 MLP = str(ROOT / "models/mlp.singa")
 WRONG = 'data d = csv("nowhere.csv")\nnet n on d { features -> dens(3) }\n'
 
 
-def singac(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "singac.cli", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+Done = subprocess.CompletedProcess[str]
+
+
+def singac(*words: str, folder: Path = ROOT) -> Done:
+    """What the command does, without a process of its own to start."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            code = main(words)
+        except SystemExit as end:  # of argparse
+            code = int(str(end.code))
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def test_a_process_ends_with_the_code_and_the_streams_of_its_command(wrong: Path) -> None:
+    command = [sys.executable, "-P", "-m", "singac.cli", "check", str(wrong)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    here = singac("check", str(wrong))
+    assert (done.returncode, done.stdout, done.stderr) == (4, here.stdout, here.stderr)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_gradients_of_a_step_on_two_workers(model: Path) -> None:
     (compiled,) = compile_file(str(model), Choices(np=2))
     rows = compiled.plan.training.batch

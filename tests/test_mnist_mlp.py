@@ -53,6 +53,7 @@ def gradients(x: Array, labels: Array, params: dict[str, Array]) -> dict[str, Ar
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_gradients_of_a_step(model: Path, workers: int) -> None:
     choices = Choices(np=workers)

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "singac.cli", "run", "models/residual.singa", "--json"]
     command += ["-np", "3", "--run-dir", str(tmp_path), "--set", "train.steps=200"]

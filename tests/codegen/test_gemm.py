@@ -104,7 +104,12 @@ def check_all(products: list[Product], tile: Tile) -> None:
         check(product, run(function, product, operands), operands.exact(product.role))
 
 
-@pytest.mark.parametrize("module", range(SHAPES // SHAPES_A_MODULE))
+MODULES = range(SHAPES // SHAPES_A_MODULE)
+
+
+@pytest.mark.parametrize(
+    "module", [0, *(pytest.param(m, marks=pytest.mark.slow) for m in MODULES[1:])]
+)
 def test_random_shapes(module):
     shapes = list(random_shapes())[module :: SHAPES // SHAPES_A_MODULE]
     check_all(products_of(shapes), current().tile)

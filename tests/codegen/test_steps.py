@@ -70,7 +70,7 @@ def test_step_agrees_with_numpy(net: str) -> None:
         assert difference <= 1e-5 * np.linalg.norm(wanted), param.name
 
 
-@pytest.mark.parametrize("workers", [2, 3, 5])
+@pytest.mark.parametrize("workers", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_workers_together_find_the_gradients_of_one(net: str, workers: int) -> None:
     text = programs.small(net)

@@ -122,9 +122,20 @@ def test_gradients_in_a_direction(net: str) -> None:
     assert slope == pytest.approx((high - low) / (2 * step), rel=1e-5, abs=1e-6)
 
 
-@settings(GROWING, max_examples=20)
+@settings(GROWING, max_examples=4)
 @given(NETS)
 def test_fused_and_native_agree_with_numpy(net: str) -> None:
+    they_agree(net)
+
+
+@pytest.mark.slow
+@settings(GROWING, max_examples=40)
+@given(NETS)
+def test_many_more_fused_and_native_agree_with_numpy(net: str) -> None:
+    they_agree(net)
+
+
+def they_agree(net: str) -> None:
     made = model(small(net))
     graph = made.net.graph
     plain, machine = _plain_and_native(made)

@@ -1,6 +1,5 @@
-"""One object cache for all runs of the tests, apart from the user's."""
+"""What the runs of the tests share, and leave behind them."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,11 +9,6 @@ import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def object_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ["SINGAC_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "singac-cache")
 
 
 @pytest.fixture(autouse=True)

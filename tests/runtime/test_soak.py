@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nets
 import psutil
+import pytest
 from running import Running
 
 from singac.plan.plan import Every
@@ -14,6 +15,7 @@ STEPS = 10_000
 GROWTH = 1 << 20
 
 
+@pytest.mark.slow
 def test_ten_thousand_steps_grow_nothing(tmp_path: Path) -> None:
     plan = nets.plan(2, 2, steps=STEPS + STEPS * 6 // 10, display=Every(500), test=Every(500))
     running = Running(plan, tmp_path)

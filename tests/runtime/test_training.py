@@ -16,7 +16,8 @@ from runtime.data import Feeder
 from runtime.initialise import initial
 from singac.plan.plan import Every
 
-PLACINGS = [(1, 1, False), (2, 2, False), (3, 2, True), (4, 1, True), (1, 3, False)]
+SLOW = [pytest.param(*p, marks=pytest.mark.slow) for p in ((2, 2, False), (4, 1, True))]
+PLACINGS = [(1, 1, False), (3, 2, True), (1, 3, False), *SLOW]
 STEPS = 12
 
 
