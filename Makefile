@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench-kernels fuzz
+.PHONY: check test test-slow lint bench-kernels fuzz schema
 
 check: lint test
 
@@ -25,3 +25,7 @@ bench-kernels:
 # Ten times as many mutated programs as the tests.
 fuzz:
 	$(PYTHON) -m tests.fuzz --count 100000
+
+# The published JSON Schema of plans, after a change of their dataclasses.
+schema:
+	$(PYTHON) -m singac.plan.schema

@@ -150,5 +150,7 @@ CODES: dict[str, str] = {
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",
     "SG0922": "a checkpoint that is resumed from is of the same net",
+    # plans
+    "SG0930": "a plan that is read is one of this format, whole and without contradiction",
 }
 # fmt: on

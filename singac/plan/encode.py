@@ -28,7 +28,7 @@ KINDS: tuple[type, ...] = (
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
     plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Param, plan.Slice,
     plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
-    plan.Every, plan.Training, plan.Plan,
+    plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Plan,
 )
 # fmt: on
 BY_NAME = {kind.__name__: kind for kind in KINDS}

@@ -197,6 +197,38 @@ class Process:
     bytes_received: int
 
 
+# -- layers ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What worker `worker` of a group computes of a layer: rows of a batch, columns of each."""
+
+    worker: int
+    row: int
+    rows: int
+    column: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLayer:
+    """A layer of the net and its pieces, for whoever reads the plan; nothing runs by it.
+
+    `kind` is `field` for a field of the data, `place` where it is written (file:line:column), `cut`
+    the dimension it is cut on.
+    """
+
+    name: str
+    kind: str
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    params: tuple[str, ...]
+    place: str
+    cut: str
+    pieces: tuple[Held, ...]
+
+
 # -- the whole -------------------------------------------------------------------------------------
 
 
@@ -244,6 +276,7 @@ class Plan:
     update: Update
     stretches: tuple[Stretch, ...]
     processes: tuple[Process, ...]
+    layers: tuple[PlacedLayer, ...] = ()
 
     @property
     def trains(self) -> bool:

@@ -18,6 +18,7 @@ from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
 from singac.plan import estimate
 from singac.plan.fuse import fuse, stored
+from singac.plan.layers import placed_layers
 from singac.plan.order import (
     Item,
     Order,
@@ -90,6 +91,7 @@ def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) ->
         model.train.update,
         tuple(projector.stretches),
         processes,
+        layers=placed_layers(net),
     )
 
 

@@ -1,0 +1,46 @@
+"""The layers of a partitioned net as a plan tells them: what they are, who computes which part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from singac.diagnostics import Span
+from singac.layers.kind import Dimension, columns
+from singac.model.graph import Layer
+from singac.partition.partition import PartitionedNet, SubLayer
+from singac.plan.plan import Held, PlacedLayer
+
+
+def placed_layers(net: PartitionedNet) -> tuple[PlacedLayer, ...]:
+    """Every layer, sources before consumers, with its pieces in the order of the workers."""
+    pieces: dict[str, list[SubLayer]] = {layer.name: [] for layer in net.graph.layers()}
+    for piece in net.sublayers:
+        pieces[piece.layer.name].append(piece)
+    return tuple(_placed(layer, pieces[layer.name]) for layer in net.graph.layers())
+
+
+def _placed(layer: Layer, pieces: list[SubLayer]) -> PlacedLayer:
+    return PlacedLayer(
+        layer.name,
+        layer.kind.name if layer.kind else "field",
+        layer.sources,
+        layer.shape,
+        tuple(dict.fromkeys(use.name for use in layer.params)),
+        _place(layer.span),
+        pieces[0].dimension.value if pieces else "",
+        tuple(_held(pieces)),
+    )
+
+
+def _held(pieces: list[SubLayer]) -> Iterator[Held]:
+    for piece in pieces:
+        assert piece.dimension is Dimension.BATCH, "a layer is cut on what its pieces say"
+        width = columns(piece.layer.shape)
+        yield Held(piece.worker, piece.piece.start, piece.piece.size, 0, width)
+
+
+def _place(span: Span) -> str:
+    """File, line and column; without the folder, so that a plan is the same on every machine."""
+    line, column = span.source.position(span.start)
+    return f"{PurePath(span.source.path).name}:{line}:{column}"
