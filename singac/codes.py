@@ -132,6 +132,8 @@ CODES: dict[str, str] = {
     "SG0401": "a cluster has as many processes as -np gives",
     "SG0402": "a run has one cluster, one of the program's",
     "SG0403": "a cluster that names np is given -np",
+    # plans
+    "SG0601": "a plan that is read is one of this format, whole and without contradiction",
     # runs
     "SG0900": "a run finds what it needs on this machine: memory, MPI, shared memory",
     "SG0901": "a run is started by the mpiexec of MPICH",
@@ -150,7 +152,5 @@ CODES: dict[str, str] = {
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",
     "SG0922": "a checkpoint that is resumed from is of the same net",
-    # plans
-    "SG0930": "a plan that is read is one of this format, whole and without contradiction",
 }
 # fmt: on

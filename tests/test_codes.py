@@ -24,6 +24,7 @@ AREAS = (
     ("SG0210", "SG0299", ("singac/sources/",)),
     ("SG0300", "SG0399", ("singac/partition/",)),
     ("SG0400", "SG0499", ("singac/model/",)),
+    ("SG0600", "SG0699", ("singac/plan/", "singac/report/", "singac/shows.py")),
     ("SG0900", "SG0902", ("runtime/",)),
     ("SG0903", "SG0909", ("singac/cli.py", "singac/shows.py", "singac/warm.py",
                           "singac/trained.py", "runtime/answers.py")),

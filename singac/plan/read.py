@@ -36,7 +36,7 @@ def _text(path: str) -> str:
         raise _refused(path, "this is no plan: it is not UTF-8 text") from error
     except OSError as error:
         message = f"the plan cannot be read: {error.strerror}"
-        raise Failed([Diagnostic("SG0930", message, file=path, exit=Exit.USAGE)]) from error
+        raise Failed([Diagnostic("SG0601", message, file=path, exit=Exit.USAGE)]) from error
 
 
 def _decoded(path: str, text: str) -> Plan:
@@ -50,4 +50,4 @@ def _decoded(path: str, text: str) -> Plan:
 
 
 def _refused(path: str, message: str) -> Failed:
-    return Failed([Diagnostic("SG0930", message, help=REMEDY, file=path, exit=Exit.DAMAGED)])
+    return Failed([Diagnostic("SG0601", message, help=REMEDY, file=path, exit=Exit.DAMAGED)])
