@@ -63,15 +63,26 @@ class Peer:
     _rest: bytearray = field(default_factory=bytearray)
 
     def messages(self) -> Iterator[Message]:
-        """What has arrived; clears `open` at the end of the stream or on a line that is none."""
+        """Some of what has arrived: who sends without end must not keep others from being heard.
+
+        Clears `open` at the end of the stream or on a line that is none.
+        """
+        if self.open and (chunk := self._receive()) is not None:
+            yield from self._lines(chunk)
+
+    def last_messages(self) -> Iterator[Message]:
+        """All that has arrived from a process that sends no more."""
         while self.open and (chunk := self._receive()) is not None:
-            self._rest += chunk
-            *lines, rest = self._rest.split(b"\n")
-            self._rest = bytearray(rest)
-            if len(rest) > LINE_LIMIT:
-                self.open = False
-            for line in lines:
-                yield from self._decode(line)
+            yield from self._lines(chunk)
+
+    def _lines(self, chunk: bytes) -> Iterator[Message]:
+        self._rest += chunk
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = bytearray(rest)
+        if len(rest) > LINE_LIMIT:
+            self.open = False
+        for line in lines:
+            yield from self._decode(line)
 
     def _receive(self) -> bytes | None:
         try:

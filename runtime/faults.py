@@ -1,7 +1,8 @@
 """Deliberate faults, for tests of the failure contract.
 
 SINGAC_FAULT="rank=1,step=5,kind=kill" makes process 1 kill itself before step 5. `step` may also be
-`start` (before MPI) and `connected` (after MPI, before the program is loaded).
+`start` (before MPI) and `connected` (after MPI, before the program is loaded). With `restart=0` the
+fault is only in the first attempt of the job, with 1 in the second, and so on.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ class Fault:
             KINDS[self.kind]()
 
 
-def asked_for(rank: int) -> Fault:
-    """What the environment asks of this process."""
+def asked_for(rank: int, restart: int) -> Fault:
+    """What the environment asks of this process in an attempt of its job."""
     text = os.environ.get(VARIABLE, "")
     if not text:
         return Fault()
     settings = dict(part.split("=", 1) for part in text.split(","))
-    if settings["rank"] != str(rank):
+    if settings["rank"] != str(rank) or settings.get("restart", str(restart)) != str(restart):
         return Fault()
     return Fault(settings["step"], settings["kind"])

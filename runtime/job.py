@@ -14,7 +14,7 @@ class Job:
     """One run. Paths are absolute; `run_folder` is made when it does not exist.
 
     `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
-    meant), or None to start from the initialisers.
+    meant), or None to start from the initialisers. `restart` counts from 0, the first attempt.
     """
 
     plan: str
@@ -23,6 +23,8 @@ class Job:
     processes: int
     resume: str | None = None
     json: bool = False
+    max_restarts: int = 0
+    restart: int = 0
 
     @property
     def folder(self) -> Path:
@@ -46,7 +48,9 @@ class Job:
 
     @property
     def logs(self) -> Path:
-        return self.folder / "logs"
+        """Of this attempt; a restart leaves the logs of those before it."""
+        logs = self.folder / "logs"
+        return logs / f"restart-{self.restart}" if self.restart else logs
 
     def log(self, rank: int) -> Path:
         """Where a process writes what only a crash leaves behind."""

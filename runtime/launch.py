@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 from runtime import job as jobs
 from runtime import launcher, verdict
 from runtime.job import Job
-from singac.diagnostics import Diagnostic, Exit, Failed, printable, show
+from singac.diagnostics import Diagnostic, Exit, Failed
 
 
 def run(job: Job) -> int:
     """Train; everything is told on the way. The exit code is one of `Exit`."""
-    from runtime.supervise import supervise
+    from runtime.supervise import supervise, tell
 
     try:
         prepare(job)
@@ -21,10 +19,7 @@ def run(job: Job) -> int:
         end = supervise(job, path)
     except Failed as failed:
         end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
-    if end.traceback:
-        print(printable(end.traceback.rstrip()), file=sys.stderr)
-    if end.diagnostic is not None:
-        print(show([end.diagnostic]), file=sys.stderr, flush=True)
+    tell(end)
     return int(end.exit)
 
 

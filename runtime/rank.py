@@ -14,7 +14,7 @@ import signal
 import sys
 import traceback
 
-from runtime import faults, remains
+from runtime import faults, remains, stacks
 from runtime import job as jobs
 from runtime.channel import Line, Message
 from runtime.environment import EnvironmentFailure
@@ -32,6 +32,7 @@ def main() -> None:
     line = Line(rank, mark.beat, _orphaned)
     with job.log(rank).open("w") as log:
         faulthandler.enable(log)
+        stacks.answer(log)
         end = _outcome(job, rank, mark, line)
         _tell_files(line, ready=False)
         line.send(end)
@@ -60,7 +61,7 @@ def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:
 
 
 def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
-    fault = faults.asked_for(rank)
+    fault = faults.asked_for(rank, job.restart)
     fault.strike("start")
     mark.phase(Phase.CONNECTING)
     from runtime import world

@@ -83,6 +83,7 @@ class Belongings:
     def __init__(self, root: int) -> None:
         self._root = root
         self._handles: dict[int, int] = {}
+        self._agents: list[int] = []
         self.ranks: dict[int, int] = {}
         self.files: list[str] = []
         self._fresh: list[tuple[int, int]] = []
@@ -100,6 +101,11 @@ class Belongings:
             self.ranks[pid] = rank
             self._fresh.append((self._handles[pid], rank))
 
+    def running(self) -> dict[int, int]:
+        """A descriptor of each rank that has not ended."""
+        handles = {rank: self._handles[pid] for pid, rank in self.ranks.items()}
+        return {rank: handle for rank, handle in handles.items() if not has_ended(handle)}
+
     def fresh(self) -> list[tuple[int, int]]:
         """Descriptors that become readable when a process ends, and its rank; each once."""
         fresh, self._fresh = self._fresh, []
@@ -109,10 +115,20 @@ class Belongings:
         """Take in what has started and what it maps; for the time before processes tell."""
         for pid in descendants(self._root):
             self._open(pid)
+            if parent_of(pid) == self._root and pid not in self._agents:
+                self._agents.append(pid)
             if pid not in self.ranks and (rank := rank_of(pid)) is not None:
                 self.add(pid, rank)
         for pid in self.ranks:
             self.files += [name for name in mapped_files(pid) if name not in self.files]
+
+    def launching(self) -> list[int]:
+        """Process ids of the launcher and of its agents, one a host."""
+        return [self._root, *self._agents]
+
+    def lost_agent(self) -> bool:
+        """Whether an agent of the launcher has ended."""
+        return any(has_ended(self._handles[p]) for p in self._agents if p in self._handles)
 
     def remove(self) -> None:
         """End every process and remove every file."""
@@ -160,6 +176,12 @@ def _processes() -> Iterator[tuple[int, int]]:
     for name in os.listdir("/proc"):
         if name.isdecimal() and (fields := _fields(int(name))):
             yield int(name), int(fields[1])
+
+
+def parent_of(pid: int) -> int:
+    """Process id of the parent of a process, 0 when it is gone."""
+    fields = _fields(pid)
+    return int(fields[1]) if fields else 0
 
 
 def _state(pid: int) -> str:

@@ -134,6 +134,8 @@ def sentence(message: Message) -> str:
                 f"stopped early at step {message['step']}: validation has not been better since "
                 f"step {message['best_step']}, loss {_number(message['best_loss']):.5g}"
             )
+        case "restart":
+            return f"training goes on from step {message['step']}: {message['reason']}"
         case "warning":
             return f"warning at step {message['step']}: {message['text']}"
         case "end":

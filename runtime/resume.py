@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from runtime import checkpoint
@@ -29,7 +30,15 @@ def find(path: Path, plan: Plan, purpose: str) -> Path:
 
     Raises Failed when none is sound, or when the newest sound one is of another net.
     """
-    for candidate in checkpoint.candidates(path):
+    found = newest(checkpoint.candidates(path), plan)
+    if found is None:
+        raise Failed([_damaged("SG0921", f"no sound checkpoint to {purpose}", path)])
+    return found
+
+
+def newest(candidates: Iterable[Path], plan: Plan) -> Path | None:
+    """The first that is sound; raises Failed when that is of another net."""
+    for candidate in candidates:
         try:
             manifest = checkpoint.verify(candidate)
         except Damaged as damaged:
@@ -37,7 +46,7 @@ def find(path: Path, plan: Plan, purpose: str) -> Path:
             continue
         _check_net(candidate, manifest, plan)
         return candidate
-    raise Failed([_damaged("SG0921", f"no sound checkpoint to {purpose}", path)])
+    return None
 
 
 def _warn(path: Path, damaged: Damaged) -> None:

@@ -25,12 +25,21 @@ CRASHES = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The end of a run; `traceback` goes above the diagnostic."""
+    """The end of a run, or of an attempt; `traceback` goes above the diagnostic.
+
+    `may_restart` when another attempt may end otherwise; `step` is the one that failed.
+    """
 
     status: str
     exit: Exit
     diagnostic: Diagnostic | None = None
     traceback: str = ""
+    may_restart: bool = False
+    step: int = 0
+
+    @property
+    def reason(self) -> str:
+        return self.diagnostic.message if self.diagnostic is not None else self.status
 
 
 DONE = Verdict("ok", Exit.DONE)
@@ -49,9 +58,14 @@ class Banner:
     def cause(self) -> str:
         if not self.by_signal:
             return f"exited with code {self.code}"
-        if self.code == signal.SIGSEGV:
-            return "segmentation fault"
-        return f"killed by {signal.Signals(self.code).name}"
+        return killed_by(self.code)
+
+
+def killed_by(number: int) -> str:
+    """How a death by a signal is told."""
+    if number == signal.SIGSEGV:
+        return "segmentation fault"
+    return f"killed by {signal.Signals(number).name}"
 
 
 def read_banner(text: str) -> Banner | None:
@@ -88,6 +102,8 @@ def failed(who: str, step: int, cause: str, traceback: str = "") -> Verdict:
         Exit.FAILED,
         Diagnostic("SG0910", f"{who} failed at step {step}: {cause}"),
         traceback,
+        may_restart=True,
+        step=step,
     )
 
 
@@ -98,9 +114,10 @@ def diverged(who: str, cause: str) -> Verdict:
     )
 
 
-def stalled(who: str, step: int, doing: str, seconds: float) -> Verdict:
+def stalled(who: str, step: int, doing: str, seconds: float, stacks: str = "") -> Verdict:
     message = f"{who} has stalled at step {step}: {doing}, no sign of life for {seconds:.0f} s"
-    return Verdict("stalled", Exit.STALLED, Diagnostic("SG0911", message, exit=Exit.STALLED))
+    diagnostic = Diagnostic("SG0911", message, exit=Exit.STALLED)
+    return Verdict("stalled", Exit.STALLED, diagnostic, stacks, may_restart=True, step=step)
 
 
 def environment(message: str, help: str | None, traceback: str = "") -> Verdict:

@@ -1,4 +1,4 @@
-"""Notices processes that no longer live or no longer move.
+"""Notices processes that no longer live or no longer move, the launcher's among them.
 
 A process that computes for minutes still beats, from a thread of its own. One that is suspended
 does not; and if all wait for each other, all beat and nobody moves.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import time
 
+from runtime import remains
 from runtime.progress import WAITING, Phase, Progress, Standing
+from runtime.remains import Belongings
 from singac.plan.plan import Plan
 
 STALL_VARIABLE = "SINGAC_STALL_SECONDS"
 STALL_SECONDS = 10.0
 START_SECONDS = 60.0
 LONGEST_PAUSE = 2.0
+LAST_WORDS_SECONDS = 1.0
 
 
 class Watchdog:
@@ -53,3 +56,23 @@ class Watchdog:
         if not standings or now - self._moved <= self.limit:
             return None
         return min(standings, key=lambda r: standings[r].step)
+
+
+class LauncherWatch:
+    """Looks at the launcher and its agents, which need not notice each other's end."""
+
+    def __init__(self, own: Belongings, limit: float) -> None:
+        self._own, self._limit = own, limit
+        self._fit = time.monotonic()
+
+    def fault(self) -> str | None:
+        """What has been wrong for so long that it will not pass."""
+        now = time.monotonic()
+        if self._own.lost_agent():
+            wrong, patience = "one of its agents was killed", LAST_WORDS_SECONDS
+        elif any(remains.is_stopped(pid) for pid in self._own.launching()):
+            wrong, patience = "suspended by a signal", self._limit
+        else:
+            self._fit = now
+            return None
+        return wrong if now - self._fit > patience else None

@@ -70,6 +70,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _restarts(text: str) -> int:
+    if not text.isdecimal() or int(text[:10]) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of restarts")
+    return int(text)
+
+
 def _change(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
@@ -112,6 +118,13 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from a checkpoint, by default the newest of the run folder",
     )
     parser.add_argument("--run-dir", metavar="D", help="the folder of logs and checkpoints")
+    parser.add_argument(
+        "--max-restarts",
+        metavar="N",
+        type=_restarts,
+        default=0,
+        help="begin again from the last checkpoint, up to N times, when a process fails",
+    )
     parser.add_argument("--json", action="store_true", help="events as JSON lines")
 
 

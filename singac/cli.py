@@ -155,6 +155,7 @@ def run(arguments: Arguments) -> int:
             processes=one.processes,
             resume=(os.path.abspath(resume or run_folder) if resume is not None else None),
             json=arguments.json,
+            max_restarts=arguments.max_restarts,
         )
         code = launch.run(job)
         if code:

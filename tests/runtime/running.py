@@ -51,6 +51,7 @@ class Running:
         resume: Path | None = None,
         json: bool = True,
         working_folder: Path = ROOT,
+        max_restarts: int = 0,
         **env: str,
     ) -> None:
         self.folder, self._started = folder, time.monotonic()
@@ -58,7 +59,7 @@ class Running:
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **env}
         drive = str(Path(__file__).with_name("drive.py"))
         self.process = subprocess.Popen(
-            [sys.executable, drive, _prepare(plan, folder, resume, json)],
+            [sys.executable, drive, _prepare(plan, folder, resume, json, max_restarts)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
             start_new_session=True, cwd=working_folder,
         )  # fmt: skip
@@ -66,6 +67,11 @@ class Running:
     def ranks(self) -> list[psutil.Process]:
         """Its processes that MPI has started."""
         return _processes_naming(f"runtime.rank {self.folder}")
+
+    def launchers(self, name: str) -> list[psutil.Process]:
+        """Processes of the launcher whose program is called so."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if child.name().startswith(name)]
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         stop = time.monotonic() + seconds
@@ -75,9 +81,9 @@ class Running:
 
     def wait_for_step(self, step: int) -> None:
         """Until an event of that step or a later one has been written."""
-        self.wait_for(lambda: any(e.get("step", 0) >= step for e in self._written()))
+        self.wait_for(lambda: any(e.get("step", 0) >= step for e in self.written()))
 
-    def _written(self) -> list[dict[str, int]]:
+    def written(self) -> list[dict[str, int]]:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]
@@ -107,11 +113,12 @@ def run(plan: Plan, folder: Path, **settings: object) -> Finished:
     return Running(plan, folder, **settings).finish()  # type: ignore[arg-type]
 
 
-def fault(rank: int, step: int | str, kind: str) -> dict[str, str]:
-    return {"SINGAC_FAULT": f"rank={rank},step={step},kind={kind}"}
+def fault(rank: int, step: int | str, kind: str, once: bool = False) -> dict[str, str]:
+    """`once`: in the first attempt alone."""
+    return {"SINGAC_FAULT": f"rank={rank},step={step},kind={kind}" + ",restart=0" * once}
 
 
-def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool) -> str:
+def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool, restarts: int) -> str:
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     nets.save_data(data)
@@ -123,6 +130,7 @@ def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool) -> st
         processes=len(plan.processes),
         resume=str(resume) if resume else None,
         json=as_json,
+        max_restarts=restarts,
     )
     path = folder / "given.json"
     path.write_text(json.dumps(dataclasses.asdict(job)))

@@ -1,0 +1,283 @@
+"""One attempt: start the launcher, listen, notice what goes wrong, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from selectors import EVENT_READ, DefaultSelector
+
+from runtime import checkpoint, launcher, remains, stacks, verdict
+from runtime.account import Account
+from runtime.channel import Listener, Message, Peer
+from runtime.job import Job
+from runtime.progress import DOING, Progress
+from runtime.remains import Belongings, has_ended
+from runtime.signals import Signals
+from runtime.verdict import TERMINATED, Verdict
+from runtime.watchdog import LauncherWatch, Watchdog
+from singac.diagnostics import Diagnostic, Exit
+from singac.plan.plan import Plan
+
+TICK_SECONDS = 0.25
+STARTING_TICK_SECONDS = 0.01
+BANNER_SECONDS = 1.0
+LAUNCHER_LOG = "launcher.log"
+
+
+def attempt(
+    job: Job, mpiexec: str, plan: Callable[[], Plan], account: Account, signals: Signals
+) -> Verdict:
+    """Run the job once, to its end or a failure; nothing of it remains."""
+    listener = Listener()
+    progress = Progress.create(job.progress, job.processes)
+    job.logs.mkdir(parents=True, exist_ok=True)
+    with (job.logs / LAUNCHER_LOG).open("w+b") as log:
+        started = subprocess.Popen(
+            launcher.command(mpiexec, job),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=launcher.environment(listener.address),
+            start_new_session=True,
+        )
+        own = Belongings(started.pid)
+        try:
+            # The plan is read while the processes start.
+            run = Attempt(job, plan(), started, own, listener, progress, account, signals)
+            return run.watch()
+        finally:
+            own.remove()
+            started.wait()
+            listener.socket.close()
+            job.progress.unlink(missing_ok=True)
+
+
+class Attempt:
+    """The processes of a run as seen from outside MPI."""
+
+    def __init__(
+        self,
+        job: Job,
+        plan: Plan,
+        started: subprocess.Popen[bytes],
+        own: Belongings,
+        listener: Listener,
+        progress: Progress,
+        account: Account,
+        signals: Signals,
+    ) -> None:
+        self._job, self._plan, self._started, self._own = job, plan, started, own
+        self._listener, self._progress = listener, progress
+        self._account, self._signals = account, signals
+        self._peers: dict[int, Peer] = {}
+        self._finished: set[int] = set()
+        self._ready: set[int] = set()
+        self._ended_unseen: set[int] = set()
+        self._stop_sent = False
+        self._selector = DefaultSelector()
+        self._selector.register(listener.socket, EVENT_READ, self._welcome)
+        self._selector.register(signals.reader, EVENT_READ, signals.drain)
+        self._selector.register(own.launcher, EVENT_READ, self._launcher_moved)
+        checkpoint.remove_unfinished(job.checkpoints)
+        self._watchdog = Watchdog(plan, progress)
+        self._launcher_watch = LauncherWatch(own, self._watchdog.limit)
+
+    def watch(self) -> Verdict:
+        """Listen until the attempt has ended, one way or another."""
+        self._account.begin(self._plan)
+        end: Verdict | None = None
+        try:
+            while end is None:
+                end = self._turn()
+        finally:
+            self._hang_up()
+        return end
+
+    def _hang_up(self) -> None:
+        for peer in self._peers.values():
+            peer.socket.close()
+        self._selector.close()
+
+    def _turn(self) -> Verdict | None:
+        """Wait for something, take it in, and say whether the run has ended."""
+        starting = len(self._ready) < self._job.processes
+        if starting:
+            self._own.look()
+        for handle, rank in self._own.fresh():
+            if has_ended(handle):
+                self._ended_unseen.add(rank)
+            self._selector.register(handle, EVENT_READ, partial(self._exited, handle, rank))
+        for key, _ in self._selector.select(STARTING_TICK_SECONDS if starting else TICK_SECONDS):
+            end: Verdict | None = key.data()
+            if end is not None:
+                return end
+        return (
+            self._signalled()
+            or self._stalled()
+            or self._launcher_ended()
+            or self._launcher_failed()
+        )
+
+    # What arrives
+
+    def _launcher_moved(self) -> None:
+        """Being woken is all: whether it has ended is asked each turn."""
+        self._selector.unregister(self._own.launcher)
+
+    def _welcome(self) -> None:
+        peer = self._listener.accept()
+        if peer is not None:
+            self._selector.register(peer.socket, EVENT_READ, lambda: self._hear(peer))
+
+    def _hear(self, peer: Peer, ended: bool = False) -> Verdict | None:
+        for message in peer.last_messages() if ended else peer.messages():
+            if peer.rank is None:
+                self._admit(peer, message)
+                continue
+            end = self._handle(peer.rank, message)
+            if end is not None:
+                return end
+        if not peer.open:
+            self._selector.unregister(peer.socket)
+            peer.socket.close()
+        return None
+
+    def _exited(self, handle: int, rank: int) -> Verdict | None:
+        """A process has ended.
+
+        Descriptors become readable in the order in which processes end. Streams need not: one of a
+        process that ended later may have had something to read before.
+        """
+        self._selector.unregister(handle)
+        peer = self._peers.get(rank)
+        end = self._hear(peer, ended=True) if peer is not None and peer.open else None
+        if end is not None or rank in self._finished:
+            return end
+        return self._lost(rank)
+
+    def _admit(self, peer: Peer, hello: Message) -> None:
+        rank, pid = hello.get("rank"), hello.get("pid")
+        if self._listener.admits(hello) and isinstance(rank, int) and isinstance(pid, int):
+            peer.rank, peer.pid = rank, pid
+            self._peers[rank] = peer
+            self._own.add(pid, rank)
+        else:
+            peer.open = False
+
+    def _handle(self, rank: int, message: Message) -> Verdict | None:
+        match message:
+            case {"event": "files", "files": [*names], "ready": bool(ready)}:
+                self._own.files += [str(name) for name in names]
+                if ready:
+                    self._ready.add(rank)
+            case {"event": "failure"}:
+                return self._failure(rank, message)
+            case {"event": "bye"}:
+                self._finished.add(rank)
+            case {"event": "stopped", "step": int(step)}:
+                self._account.step = step
+                return TERMINATED
+        self._account.take(message)
+        return None
+
+    # How it can end
+
+    def _failure(self, rank: int, message: Message) -> Verdict:
+        who, cause = verdict.role(self._plan, rank), str(message.get("cause"))
+        traceback = str(message.get("traceback", ""))
+        if message.get("kind") == "environment":
+            return verdict.environment(cause, str(message.get("help")))
+        if message.get("kind") == "diverged":
+            return verdict.diverged(who, cause)
+        return verdict.failed(who, self._progress.of(rank).step, cause, traceback)
+
+    def _lost(self, rank: int) -> Verdict:
+        """A process has gone without a word; the launcher knows why.
+
+        It ends all the others at once, and may name one of those as the first: it is asked for the
+        first only where several were gone before this process began to watch them.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._started.wait(BANNER_SECONDS) < 0:
+                return self._without_launcher()
+        for other in (rank, *range(self._job.processes)):
+            if cause := verdict.crash(verdict.tail(self._job.log(other))):
+                return self._died(other, cause)
+        banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
+        if banner is None:
+            return self._died(rank, "ended without a word")
+        named = self._own.ranks.get(banner.pid, rank)
+        return self._died(named if rank in self._ended_unseen else rank, banner.cause)
+
+    def _died(self, rank: int, cause: str) -> Verdict:
+        standing = self._progress.of(rank)
+        left = verdict.tail(self._job.log(rank))
+        return verdict.failed(verdict.role(self._plan, rank), standing.step, cause, left)
+
+    def _launcher_ended(self) -> Verdict | None:
+        if self._started.poll() is None:
+            return None
+        log = verdict.tail(self._job.logs / LAUNCHER_LOG)
+        if end := self._hear_the_last():
+            return end
+        banner = verdict.read_banner(log)
+        if banner is not None and banner.pid in self._own.ranks:
+            return self._died(self._own.ranks[banner.pid], banner.cause)
+        if len(self._finished) == self._job.processes:
+            self._account.all_done()
+            return verdict.DONE
+        return self._without_launcher()
+
+    def _launcher_failed(self) -> Verdict | None:
+        cause = self._launcher_watch.fault()
+        if cause is None or len(self._finished) == self._job.processes:
+            return None
+        return verdict.failed("the launcher", self._account.step, cause)
+
+    def _without_launcher(self) -> Verdict:
+        """The launcher has ended before all processes had."""
+        code = self._started.returncode
+        if code < 0 or self._ready:
+            cause = verdict.killed_by(-code) if code < 0 else f"exited with code {code}"
+            return verdict.failed("the launcher", self._account.step, cause)
+        message = f"the launcher ended with code {code} before all processes had"
+        return verdict.environment(message, None, verdict.tail(self._job.logs / LAUNCHER_LOG))
+
+    def _hear_the_last(self) -> Verdict | None:
+        for rank, peer in self._peers.items():
+            for message in peer.last_messages():
+                if end := self._handle(rank, message):
+                    return end
+        return None
+
+    def _signalled(self) -> Verdict | None:
+        if self._signals.interrupted or self._signals.terminations > 1:
+            diagnostic = Diagnostic("SG0913", f"interrupted after step {self._account.step}")
+            return Verdict("interrupted", Exit.INTERRUPTED, diagnostic)
+        if self._signals.terminations and not self._stop_sent:
+            chief = next(p.rank for p in self._plan.processes if p.worker == 0)
+            if chief in self._peers:
+                self._peers[chief].send({"stop": True})
+                self._stop_sent = True
+        return None
+
+    def _stalled(self) -> Verdict | None:
+        silent = self._watchdog.silent_rank(self._finished)
+        if silent is None:
+            return None
+        standing = self._progress.of(silent)
+        suspended = remains.is_stopped(standing.pid)
+        doing = "suspended by a signal" if suspended else DOING[standing.phase]
+        who, limit = verdict.role(self._plan, silent), self._watchdog.limit
+        return verdict.stalled(who, standing.step, doing, limit, self._stacks(silent))
+
+    def _stacks(self, first: int) -> str:
+        """Of all processes that can still tell one, beginning with the one to blame."""
+        phases = {rank: self._progress.of(rank).phase for rank in range(self._job.processes)}
+        told = stacks.gather(self._own.running(), {r: self._job.log(r) for r in phases}, first)
+        order = sorted(told, key=lambda rank: (rank != first, rank))
+        return "\n".join(
+            f"{verdict.role(self._plan, r)}, {DOING[phases[r]]}:\n{told[r]}" for r in order
+        )
