@@ -26,7 +26,7 @@ KINDS: tuple[type, ...] = (
     operations.PoolGradient, operations.Response, operations.Lrn, operations.LrnGradient,
     operations.Crop, operations.CropGradient, operations.Best,
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
-    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Param, plan.Slice,
+    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Saved, plan.Param, plan.Slice,
     plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
     plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Plan,
 )
