@@ -17,6 +17,7 @@ import numpy as np
 from mpi4py import MPI
 
 from runtime import patience
+from runtime.parcels import Parcels
 from runtime.progress import Mark, Phase
 from runtime.stub import (
     SLOTS,
@@ -30,12 +31,26 @@ from runtime.stub import (
     total,
 )
 from singac.codegen import native
-from singac.plan.plan import Clip, Feed, Norm, Plan, Process, Pull, Push, Run, Serve, Slice, Step
+from singac.plan.plan import (
+    Clip,
+    Feed,
+    Norm,
+    Plan,
+    Process,
+    Pull,
+    Push,
+    Receive,
+    Run,
+    Send,
+    Serve,
+    Slice,
+    Step,
+)
 
 Requests = list[MPI.Prequest]
 BYTES = 4
 
-# Tags: metrics, the request for states and announcements first, then four a slice.
+# Tags: metrics, the request for states and announcements first, then four a slice, then exchanges.
 STATES_WANTED = SLOTS
 ANNOUNCED = SLOTS + 1
 FIRST_SLICE_TAG = SLOTS + 2
@@ -75,6 +90,9 @@ class MessageStub:
         self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
         if plan.update.clip_norm:
             self._open_requests_for_squares()
+        tag = _tag(len(plan.slices), 0)
+        ranks = self._worker_ranks
+        self._parcels = Parcels(plan, process, world, ranks, tag, mark, self._complete)
         self._word = np.zeros(1, np.int8)
         self._announcing: list[MPI.Request] = []
         self._open_board()
@@ -98,6 +116,7 @@ class MessageStub:
             for k in self._own_slices():
                 MPI.Prequest.Startall(self._exchanges[k].gradients_in)
         MPI.Prequest.Startall(self._squares_in())
+        self._parcels.ready()
         self._until(self._world.Ibarrier().Test)
 
     def _own_slices(self) -> list[int]:
@@ -175,6 +194,10 @@ class MessageStub:
             case Clip():
                 call = kernels.factor(self._squares.ctypes.data)
                 return lambda _: self._clip(call)
+            case Send():
+                return self._parcels.send(step, kernels)
+            case Receive():
+                return self._parcels.receive(step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 
@@ -329,9 +352,10 @@ class MessageStub:
         patience.until(look, len(self._plan.processes))
 
     def finish(self) -> None:
-        self._complete(self._announcing)
+        self._complete([*self._announcing, *self._parcels.under_way()])
         self._until(self._world.Ibarrier().Test)
         never_come = [r for e in self._exchanges for r in (*e.gradients_in, *e.squares_in)]
+        never_come += self._parcels.never_come()
         for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
             request.Cancel()
             self._until(request.Test)
@@ -341,6 +365,7 @@ class MessageStub:
     def _made(self) -> Iterator[MPI.Prequest]:
         """Every persistent request."""
         yield from self._wishes
+        yield from self._parcels.made()
         for exchange in self._exchanges:
             yield from (*exchange.gradients_in, *exchange.gradients_out)
             yield from (*exchange.params_in, *exchange.params_out)

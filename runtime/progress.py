@@ -34,6 +34,7 @@ class Phase(IntEnum):
     SAVING = 9
     AWAITING_END = 10
     AWAITING_WORD = 11
+    AWAITING_PARTS = 12
 
 
 # fmt: off
@@ -50,6 +51,7 @@ DOING = {
     Phase.SAVING:             "writing a checkpoint",
     Phase.AWAITING_END:       "waiting for the others to end",
     Phase.AWAITING_WORD:      "waiting to hear whether training goes on",
+    Phase.AWAITING_PARTS:     "waiting for other workers' parts of layers",
 }
 # fmt: on
 WAITING = (
@@ -57,6 +59,7 @@ WAITING = (
     Phase.AWAITING_PARAMS,
     Phase.AWAITING_METRICS,
     Phase.AWAITING_WORD,
+    Phase.AWAITING_PARTS,
 )
 
 

@@ -4,6 +4,9 @@
     | CALL   | function | eight arguments                         |
     | WAIT   | counter  | arrivals a step | steps ahead | phase   |
     | ARRIVE | counter  | group                                  |
+    | TURN   | counter  | address of a target | arrivals | phase |
+
+A TURN waits for a target that grows by `arrivals` each time, whatever the step is.
 
 Where many processes share a core, each comes back to a cold cache; what it need not do in Python
 then matters more than anything else.
@@ -31,6 +34,7 @@ class Kind(IntEnum):
     CALL = 0
     WAIT = 1
     ARRIVE = 2
+    TURN = 3
 
 
 # A function is called with eight arguments whatever it takes: on the machines meant here the
@@ -55,7 +59,9 @@ look:
   %a2 = load i64, ptr %at2
   %a3 = load i64, ptr %at3
   %a4 = load i64, ptr %at4
-  switch i64 %kind, label %call [ i64 {Kind.WAIT}, label %wait i64 {Kind.ARRIVE}, label %arrive ]
+  switch i64 %kind, label %call [
+    i64 {Kind.WAIT}, label %wait i64 {Kind.ARRIVE}, label %arrive i64 {Kind.TURN}, label %turn
+  ]
 call:
   %at5 = getelementptr i64, ptr %record, i64 5
   %at6 = getelementptr i64, ptr %record, i64 6
@@ -75,6 +81,15 @@ wait:
   store atomic i64 %a4, ptr %phase monotonic, align 8
   call i32 @await(ptr %place, i64 %target, i64 %spins, ptr %kernel)
   store atomic i64 {Phase.COMPUTING}, ptr %phase monotonic, align 8
+  br label %done
+turn:
+  %cell = inttoptr i64 %a2 to ptr
+  %due = load i64, ptr %cell
+  store atomic i64 %a4, ptr %phase monotonic, align 8
+  call i32 @await(ptr %place, i64 %due, i64 %spins, ptr %kernel)
+  store atomic i64 {Phase.COMPUTING}, ptr %phase monotonic, align 8
+  %following = add i64 %due, %a3
+  store i64 %following, ptr %cell
   br label %done
 arrive:
   call i32 @arrive(ptr %place, i64 %a2, ptr %kernel)
@@ -109,6 +124,10 @@ class Sequence:
     def wait(self, counter: int, arrivals: int, ahead: int, phase: Phase) -> None:
         """Wait until the counter has reached `arrivals` times (the step's number + `ahead`)."""
         self._add(Kind.WAIT, counter, arrivals, ahead, phase)
+
+    def turn(self, counter: int, target: int, arrivals: int, phase: Phase) -> None:
+        """Wait until the counter has reached the integer at `target`, which then grows."""
+        self._add(Kind.TURN, counter, target, arrivals, phase)
 
     def arrive(self, counter: int, group: int) -> None:
         """Count one arrival; the one that completes a group wakes the sleepers."""

@@ -1,7 +1,7 @@
 """The stub within a node: one MPI-3 shared window that all processes map.
 
     | counters | metrics: slots x workers | squares: slices |
-    | params | states | gradients: one space a worker |
+    | params | states | gradients: one space a worker | mailboxes |
 
 Nothing is copied: a push, a published slice or a metric is a counter that goes up by one.
 A counter that N arrivals a step complete has reached N * t when t steps are complete.
@@ -19,10 +19,24 @@ from numpy.typing import NDArray
 from runtime import counters, patience
 from runtime.counters import Counters
 from runtime.environment import EnvironmentFailure
+from runtime.mail import Mail
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.stub import SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
-from singac.plan.plan import Clip, Feed, Norm, Plan, Process, Pull, Push, Run, Serve, Step
+from singac.plan.plan import (
+    Clip,
+    Feed,
+    Norm,
+    Plan,
+    Process,
+    Pull,
+    Push,
+    Receive,
+    Run,
+    Send,
+    Serve,
+    Step,
+)
 
 ALIGNMENT = 64
 FLOAT, DOUBLE = 4, 8
@@ -41,6 +55,7 @@ class SharedStub:
         self._starts = [s.start * FLOAT for s in plan.slices]
         self._worker, self._node, self._mark = process.worker, node, mark
         self._counters = Counters(self._processes)
+        self._mail = Mail(plan, process.worker)
         self._allocate(plan)
 
     # Memory
@@ -48,12 +63,15 @@ class SharedStub:
     def _allocate(self, plan: Plan) -> None:
         params, floats = len(plan.params), plan.param_floats
         states = len(plan.update.states)
-        counts = (2 * params + SLOTS + 4) * counters.BYTES
+        own_counts = (2 * params + SLOTS + 4) * counters.BYTES
+        counts = own_counts + self._mail.counter_bytes
         squares = -(-len(plan.slices) * DOUBLE // ALIGNMENT) * ALIGNMENT
         board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
-        memory = self._window(counts + board + squares + spaces)
+        boxes = self._mail.box_bytes
+        memory = self._window(counts + board + squares + spaces + boxes)
         base = memory.ctypes.data
+        self._mail.place(base + own_counts, base + counts + board + squares + spaces)
         self._pushed = [base + p * counters.BYTES for p in range(params)]
         self._updated = [base + (params + p) * counters.BYTES for p in range(params)]
         self._given = [base + (2 * params + k) * counters.BYTES for k in range(SLOTS)]
@@ -64,7 +82,7 @@ class SharedStub:
         board_shape = (SLOTS, self._workers, self._metrics)
         doubles = memory[counts : counts + board].view(np.float64)
         self._board: Doubles = doubles[: int(np.prod(board_shape))].reshape(board_shape)
-        rows = memory[counts + board + squares :].view(np.float32).reshape(-1, floats)
+        rows = memory[counts + board + squares :][:spaces].view(np.float32).reshape(-1, floats)
         self.params: Floats = rows[0]
         self.states: Floats = rows[1 : 1 + states]
         slots = rows[1 + states :]
@@ -94,6 +112,7 @@ class SharedStub:
             self._board.fill(0.0)
             self._squares.fill(0.0)
             self._set_counters(step)
+        self._mail.reset(self._counters if self.owns_memory_of_node() else None)
         patience.until(self._node.Ibarrier().Test, self._processes)
 
     def _set_counters(self, step: int) -> None:
@@ -136,6 +155,10 @@ class SharedStub:
                 call = kernels.factor(self._squares.ctypes.data)
                 sequence.wait(self._weighed, slices, 1, Phase.AWAITING_GRADIENTS)
                 sequence.call(call.function, *call.arguments)
+            case Send():
+                self._mail.lower_send(sequence, step, kernels)
+            case Receive():
+                self._mail.lower_receive(sequence, step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 

@@ -20,7 +20,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from singac.plan.plan import Step
+from singac.codegen.load import Moves
+from singac.plan.plan import Buffer, Step
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -55,12 +56,15 @@ class Kernels:
     """The native calls a process makes: of a stretch, and those of a server for a slice.
 
     `squares` has the address of a double to write, `factor` that of all slices' doubles to read.
+    `place` gives the address of a buffer of the arena.
     """
 
     stretch: Callable[[int], NativeCall]
     update: Callable[[int, Gathered], NativeCall]
     squares: Callable[[int, Gathered, int], NativeCall]
     factor: Callable[[int], NativeCall]
+    moves: Moves | None
+    place: Callable[[Buffer], int]
 
 
 Call = Callable[[int], object]  # takes the step

@@ -103,7 +103,14 @@ class Worker:
 
     def _calls(self, program: Program, feeder: Feeder | None) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
-        kernels = Kernels(self._stretch, self._update, self._squares, self._factor)
+        kernels = Kernels(
+            self._stretch,
+            self._update,
+            self._squares,
+            self._factor,
+            self._native.moves,
+            lambda buffer: int(self._arena.ctypes.data) + buffer.offset,
+        )
         calls: list[Call] = []
         for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
             if feeds:

@@ -20,6 +20,15 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class Moves:
+    """`copy`, `add`, `clear`(to, to stride, from, from stride, rows, columns) of floats."""
+
+    copy: Callable[..., int]
+    add: Callable[..., int]
+    clear: Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
 class Native:
     """What a process calls.
 
@@ -31,12 +40,14 @@ class Native:
     stretches: Mapping[int, Callable[..., int]]
     update: Callable[..., int]
     clip: Clip | None
+    moves: Moves | None = None
 
 
 def load(plan: Plan, process: Process) -> Native:
     """The functions one process needs."""
     stretches = {k: _stretch(plan.stretches[k]) for k in stretches_of(process)}
-    return Native(stretches, _update(plan.update), _clip() if plan.update.clip_norm else None)
+    clip = _clip() if plan.update.clip_norm else None
+    return Native(stretches, _update(plan.update), clip, moves() if plan.exchanges else None)
 
 
 def stretches_of(process: Process) -> tuple[int, ...]:
@@ -53,6 +64,8 @@ def compile_all(plan: Plan) -> None:
     _update(plan.update)
     if plan.update.clip_norm:
         _clip()
+    if plan.exchanges:
+        moves()
 
 
 def stretch_ir(stretch: Stretch) -> str:
@@ -77,6 +90,20 @@ def clip_ir() -> str:
     from singac.codegen import host
 
     return generator.build(host.current())
+
+
+def move_ir() -> str:
+    """IR text of what moves rectangles in exchanges."""
+    from singac.codegen import host
+    from singac.codegen import move as generator
+
+    return generator.build(host.current())
+
+
+def moves() -> Moves:
+    names = ("copy", "add", "clear")
+    library = native.load("move", names, move_ir)
+    return Moves(*(library.function(name, 6) for name in names))
 
 
 def _clip() -> Clip:

@@ -22,6 +22,7 @@ from singac.layers.operations import (
     Convolution,
     Crop,
     CropGradient,
+    GroupSum,
     Hits,
     Lookup,
     LookupGradient,
@@ -36,6 +37,7 @@ from singac.layers.operations import (
     Pool,
     PoolGradient,
     Product,
+    Redistribute,
     Role,
     Softmax,
     SoftmaxGradient,
@@ -118,6 +120,8 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             lookup.emit_lookup_gradient(frame, operation)
         case OneHot():
             lookup.emit_onehot(frame, operation)
+        case GroupSum() | Redistribute():
+            raise AssertionError("what workers exchange lies between stretches")
 
 
 def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:

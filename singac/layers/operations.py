@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from singac.layers.exchange import Exchange
 from singac.layers.expression import Expression, variables
 from singac.layers.windows import Windows
 
@@ -335,6 +336,26 @@ class LrnGradient:
     response: Response
 
 
+@dataclass(frozen=True, slots=True)
+class GroupSum:
+    """`out` = the sum of `source` over the workers of a group, in worker order, at each of them."""
+
+    out: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redistribute:
+    """An exchange among the workers of a group; this one may have nothing to give, or get nothing.
+
+    It stands between the operations that are compiled: a step of its own in the plan.
+    """
+
+    exchange: Exchange
+    out: str | None
+    source: str | None
+
+
 Operation = (
     Pointwise
     | Product
@@ -359,6 +380,8 @@ Operation = (
     | CropGradient
     | Lrn
     | LrnGradient
+    | GroupSum
+    | Redistribute
 )
 
 
@@ -403,6 +426,10 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return (gradient, indices, out) if accumulate else (gradient, indices)
         case OneHot(_, indices):
             return (indices,)
+        case GroupSum(_, source):
+            return (source,)
+        case Redistribute(_, _, source):
+            return (source,) if source is not None else ()
 
 
 def writes(operation: Operation) -> tuple[str, ...]:
@@ -428,8 +455,11 @@ def writes(operation: Operation) -> tuple[str, ...]:
             | Lookup(out)
             | LookupGradient(out)
             | OneHot(out)
+            | GroupSum(out)
         ):
             return (out,)
+        case Redistribute(_, out):
+            return (out,) if out is not None else ()
         case SoftmaxLoss(gradient=gradient):
             return (gradient,) if gradient else ()
         case Measure() | Hits():

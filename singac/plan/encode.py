@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import get_type_hints
 
-from singac.layers import expression, operations, windows
+from singac.layers import exchange, expression, operations, windows
 from singac.plan import plan
 
 # fmt: off
@@ -25,8 +25,10 @@ KINDS: tuple[type, ...] = (
     windows.Windows, operations.Convolution, operations.ChannelSum, operations.Pool,
     operations.PoolGradient, operations.Response, operations.Lrn, operations.LrnGradient,
     operations.Crop, operations.CropGradient, operations.Best,
+    operations.GroupSum, operations.Redistribute, exchange.Part, exchange.Exchange,
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
-    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Saved, plan.Param, plan.Slice,
+    plan.Send, plan.Receive,
+    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Param, plan.Slice,
     plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
     plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Plan,
 )

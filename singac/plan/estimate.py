@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from singac.layers.exchange import Exchange
 from singac.layers.expression import size
 from singac.layers.operations import (
     Best,
@@ -13,6 +14,7 @@ from singac.layers.operations import (
     Convolution,
     Crop,
     CropGradient,
+    GroupSum,
     Hits,
     Lookup,
     LookupGradient,
@@ -27,6 +29,7 @@ from singac.layers.operations import (
     Pool,
     PoolGradient,
     Product,
+    Redistribute,
     Role,
     Softmax,
     SoftmaxGradient,
@@ -75,7 +78,7 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return rows * buffers[gradient].columns
         case Best(_, source, count):
             return rows * buffers[source].columns * count
-        case Concat() | Lookup() | OneHot() | Crop() | CropGradient():
+        case GroupSum() | Redistribute() | Concat() | Lookup() | OneHot() | Crop() | CropGradient():
             return 0
 
 
@@ -99,3 +102,10 @@ def moved_floats(slices: Sequence[Slice], hosts: Mapping[int, int], rank: int) -
     As many come back as params. `hosts` maps a server to its rank.
     """
     return sum(s.stop - s.start for s in slices if hosts[s.server] != rank)
+
+
+def exchanged_bytes(exchange: Exchange, worker: int) -> tuple[int, int]:
+    """What a worker sends to and receives from the others of its group in an exchange."""
+    sent = sum(part.elements for _, part in exchange.sent(worker))
+    received = sum(part.elements for _, part in exchange.received(worker))
+    return sent * FLOAT_BYTES, received * FLOAT_BYTES

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from singac.layers.exchange import Exchange as Exchange
+from singac.layers.exchange import Part as Part
 from singac.layers.operations import Operation
 from singac.model.types import CLIP_SCALE as CLIP_SCALE
 from singac.model.types import Every as Every
 from singac.model.types import Initialiser as Initialiser
-from singac.model.types import Saved as Saved
 from singac.model.types import Schedule as Schedule
 from singac.model.types import Topology as Topology
 from singac.model.types import Training as Training
@@ -122,7 +123,32 @@ class Clip:
     """Wait for the squares of all slices, and set the factor that clips this step's gradient."""
 
 
-Step = Feed | Run | Push | Pull | Serve | Norm | Clip
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Hand what the other workers of the group need of `source` to them, in exchange `exchange`.
+
+    Does not wait for them to take it. Both ends of an exchange have one tag, no other has it.
+    """
+
+    exchange: int
+    tag: int
+    source: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for what the other workers have sent in an exchange; with the own part it makes `out`.
+
+    `source` is None where this worker holds nothing that it wants.
+    """
+
+    exchange: int
+    tag: int
+    out: Buffer
+    source: Buffer | None
+
+
+Step = Feed | Run | Push | Pull | Serve | Norm | Clip | Send | Receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +192,17 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes a process holds."""
+    """Bytes a process holds; `mail` is what it sends to the workers of its group."""
 
     arena: int
     params: int
     gradients: int
     states: int
+    mail: int = 0
 
     @property
     def total(self) -> int:
-        return self.arena + self.params + self.gradients + self.states
+        return self.arena + self.params + self.gradients + self.states + self.mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +305,7 @@ class Plan:
     stretches: tuple[Stretch, ...]
     processes: tuple[Process, ...]
     layers: tuple[PlacedLayer, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
 
     @property
     def trains(self) -> bool:

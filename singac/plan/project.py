@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from singac.layers.operations import Operation, reads, writes
+from singac.layers.exchange import Exchange, group_sum
+from singac.layers.expression import Variable
+from singac.layers.operations import (
+    Assign,
+    GroupSum,
+    Operation,
+    Pointwise,
+    Redistribute,
+    reads,
+    writes,
+)
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
@@ -46,7 +56,9 @@ from singac.plan.plan import (
     Program,
     Pull,
     Push,
+    Receive,
     Run,
+    Send,
     Serve,
     Space,
     Step,
@@ -92,6 +104,7 @@ def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) ->
         tuple(projector.stretches),
         processes,
         layers=placed_layers(net),
+        exchanges=tuple(projector.exchanges),
     )
 
 
@@ -119,6 +132,8 @@ class _Projector:
     scratch: Scratch
     watched: tuple[str, ...] = ()
     stretches: dict[Stretch, int] = field(default_factory=dict)
+    exchanges: list[Exchange] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
     phases: dict[tuple[str, int], _Phase] = field(default_factory=dict)
 
     def process(self, rank: int) -> Process:
@@ -170,7 +185,8 @@ class _Projector:
             return Program(name, tuple(served), (), ())
         phase = self._order(name, rows)
         lone = self.model.cluster.topology.processes == 1
-        steps = self._steps(name, phase, rows, lone)
+        member = worker % self.model.cluster.topology.workers_per_group
+        steps = self._steps(name, phase, rows, lone, member)
         buffers = tuple(phase.buffers.values())
         return Program(name, (Feed(), *steps, *served), buffers, phase.inputs)
 
@@ -189,7 +205,9 @@ class _Projector:
                 own.setdefault(self.net.params[piece.param].name, []).append(Serve(k))
         return [serve for name in learned for serve in own.get(name, ())]
 
-    def _steps(self, name: str, phase: _Phase, rows: int, lone: bool) -> list[Step]:
+    def _steps(
+        self, name: str, phase: _Phase, rows: int, lone: bool, member: int = 0
+    ) -> list[Step]:
         """Items as steps; operations between two exchanges are one stretch."""
         index = {p.name: k for k, p in enumerate(self.net.params)}
         steps: list[Step] = []
@@ -212,10 +230,27 @@ class _Projector:
                 case PushParam(param):
                     flush()
                     steps.append(Push(index[param]))
+                case Redistribute():
+                    flush()
+                    steps += self._exchange(item, phase, member)
                 case _:
                     waiting.append(item)
         flush()
         return steps + pushes
+
+    def _exchange(self, item: Redistribute, phase: _Phase, member: int) -> list[Step]:
+        """A send if another worker needs something, and a receive if this one does."""
+        number = self.numbers.setdefault(item.exchange.name, len(self.exchanges))
+        if number == len(self.exchanges):
+            self.exchanges.append(item.exchange)
+        buffers = [phase.buffers.get(n) if n is not None else None for n in (item.source, item.out)]
+        source, out = (b and replace(b, first=0, last=0) for b in buffers)
+        steps: list[Step] = []
+        if source is not None and item.exchange.sends(member):
+            steps.append(Send(number, number, source))
+        if out is not None and item.exchange.receives(member):
+            steps.append(Receive(number, number, out, source))
+        return steps
 
     def _stretch(
         self, phase_name: str, operations: tuple[Operation, ...], phase: _Phase, rows: int
@@ -242,7 +277,7 @@ class _Projector:
         graph = self.net.graph
         trains = name == "train"
         order = train_order(graph, batch) if trains else test_order(graph, batch, self.watched)
-        items = fuse(order.items, order.columns)
+        items = fuse(self._summed(name, order, rows), order.columns)
         buffers = {b.name: b for b in self._fixed_buffers()}
         wishes = _lifetimes(items, order, rows, self._fields(), () if trains else self.watched)
         sizes = {**buffers, **_unplaced(order, rows)}
@@ -263,6 +298,22 @@ class _Projector:
                 )
         inputs = tuple(Input(f, buffers[f]) for f in self._fields() if f in buffers)
         return _Phase(items, buffers, inputs, offsets[SCRATCH], arena)
+
+    def _summed(self, phase_name: str, order: Order, rows: int) -> list[Item]:
+        """Sums over the group as exchanges; of a worker alone they are copies."""
+        workers = self.model.cluster.topology.workers_per_group
+        items: list[Item] = []
+        for item in order.items:
+            if not isinstance(item, GroupSum):
+                items.append(item)
+            elif workers == 1:
+                assign = Assign(item.out, Variable(item.source))
+                items.append(Pointwise(item.source, (assign,)))
+            else:
+                name, columns = f"{phase_name}: {item.out}", order.columns[item.source]
+                exchange = group_sum(name, workers, rows, columns)
+                items.append(Redistribute(exchange, item.out, item.source))
+        return items
 
     def _fields(self) -> list[str]:
         return [f.name for f in self.model.dataset.facts.fields]
@@ -304,18 +355,31 @@ class _Projector:
             flops += sum(estimate.flops(o, phase.buffers, process.rows) for o in operations)
             moved = estimate.moved_floats(slices, hosts, process.rank) * FLOAT_BYTES
             sent, received = moved, moved
+            exchanged = self._exchanged(process.train, process.worker)
+            sent, received = sent + exchanged[0], received + exchanged[1]
         if process.server is not None:
             others = topology.workers - (process.worker is not None)
             served = sum(s.stop - s.start for s in owned) * FLOAT_BYTES * others
             sent, received = sent + served, received + served
         return replace(process, flops=flops, bytes_sent=sent, bytes_received=received)
 
+    def _exchanged(self, program: Program, worker: int) -> tuple[int, int]:
+        """Bytes sent and received among the workers of a group in a program."""
+        sent = received = 0
+        for step in program.steps:
+            if isinstance(step, Send | Receive):
+                member = worker % self.model.cluster.topology.workers_per_group
+                out, back = estimate.exchanged_bytes(self.exchanges[step.exchange], member)
+                sent += out if isinstance(step, Send) else 0
+                received += back if isinstance(step, Receive) else 0
+        return sent, received
+
 
 # -- helpers ---------------------------------------------------------------------------------------
 
 
 def _only(items: Sequence[Item]) -> list[Operation]:
-    return [i for i in items if not isinstance(i, PullParam | PushParam)]
+    return [i for i in items if not isinstance(i, PullParam | PushParam | Redistribute)]
 
 
 def _learned(items: Sequence[Item]) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.plan.encode import UnreadablePlan, from_json
+from singac.plan.faults import BrokenPlan
 from singac.plan.plan import Plan
 from singac.plan.schema import misfit
-from singac.plan.verify import BrokenPlan, verify
+from singac.plan.verify import verify
 
 SUFFIX = ".json"
 REMEDY = "write it anew: singac plan FILE --format json -o plan.json"

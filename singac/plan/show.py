@@ -13,7 +13,9 @@ from singac.plan.plan import (
     Process,
     Pull,
     Push,
+    Receive,
     Run,
+    Send,
     Serve,
     Slice,
     Space,
@@ -163,6 +165,10 @@ def _words(plan: Plan, step: Step) -> tuple[str, str]:
             return "norm", plan.params[plan.slices[index].param].name
         case Clip():
             return "clip", ""
+        case Send(index):
+            return "send", plan.exchanges[index].name
+        case Receive(index):
+            return "take", plan.exchanges[index].name
         case Run(stretch):
             return "run", plan.stretches[stretch].name.partition(": ")[2]
 

@@ -7,11 +7,29 @@ name of its own. A run of a verified plan cannot wait for ever on a process that
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
 
 from singac.layers.operations import Operation, reads, writes
+from singac.plan.deadlock import no_deadlock
+from singac.plan.ends import parts_match
+from singac.plan.faults import (
+    BufferOutside,
+    CutInsideVector,
+    DuplicatePush,
+    DuplicateServe,
+    EarlyPush,
+    MissingPull,
+    MissingPush,
+    MissingServe,
+    OverlappingBuffers,
+    StrayBuffer,
+    TwoOwners,
+    UnclippedServe,
+    UnownedParam,
+    UnwrittenBuffer,
+)
 from singac.plan.order import gradient_of
 from singac.plan.plan import (
     LANES,
@@ -24,7 +42,9 @@ from singac.plan.plan import (
     Program,
     Pull,
     Push,
+    Receive,
     Run,
+    Send,
     Serve,
     Space,
     Step,
@@ -32,71 +52,6 @@ from singac.plan.plan import (
 )
 
 FLOAT_BYTES = 4
-EXCHANGES = Pull | Push | Serve | Norm | Clip
-
-
-class BrokenPlan(AssertionError):
-    """The plan contradicts itself."""
-
-
-class OverlappingBuffers(BrokenPlan):
-    """Two buffers share memory while both are kept."""
-
-
-class BufferOutside(BrokenPlan):
-    """A buffer or the scratch of a stretch reaches past the end of its space."""
-
-
-class UnwrittenBuffer(BrokenPlan):
-    """An operation reads what nothing has written before."""
-
-
-class StrayBuffer(BrokenPlan):
-    """A stretch takes a buffer for something else than its program, or than the param space."""
-
-
-class CutInsideVector(BrokenPlan):
-    """A slice starts or ends inside a vector."""
-
-
-class UnownedParam(BrokenPlan):
-    """A part of a param belongs to no server."""
-
-
-class TwoOwners(BrokenPlan):
-    """A part of a param belongs to two servers."""
-
-
-class MissingPull(BrokenPlan):
-    """A stretch reads a param that its program did not wait for."""
-
-
-class EarlyPush(BrokenPlan):
-    """A param is read, or its gradient written, after its push."""
-
-
-class MissingPush(BrokenPlan):
-    """A server waits for a gradient that some worker never pushes."""
-
-
-class DuplicatePush(BrokenPlan):
-    """A worker pushes a gradient twice in a step."""
-
-
-class MissingServe(BrokenPlan):
-    """A pushed gradient is served by nobody, or by a server that does not own the slice."""
-
-
-class DuplicateServe(BrokenPlan):
-    """A slice is served twice in a step."""
-
-
-class UnclippedServe(BrokenPlan):
-    """A slice is updated before the norm of the whole gradient is known, or is no part of it."""
-
-
-class Deadlock(BrokenPlan):
-    """Processes wait for each other in a circle."""
 
 
 def verify(plan: Plan) -> None:
@@ -110,7 +65,9 @@ def verify(plan: Plan) -> None:
                 _operations_in_order(plan, process, program)
     _exchanges_match(plan)
     _norm_is_whole(plan)
-    _no_deadlock(plan)
+    for phase in ("train", "test"):
+        parts_match(plan, phase)
+        no_deadlock(plan, phase)
 
 
 def _slices_cover_params(plan: Plan) -> None:
@@ -177,6 +134,10 @@ def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
     own = {b.name: replace(b, first=0, last=0) for b in program.buffers}
     starts = {p.name: p.start * FLOAT_BYTES for p in plan.params}
     starts |= {gradient_of(name): start for name, start in starts.items()}
+    for step in program.steps:
+        for buffer in _exchanged(step):
+            if own.get(buffer.name) != buffer:
+                raise StrayBuffer(f"an exchange has another place for {buffer.name}")
     for buffer in own.values():
         if starts.get(buffer.name, buffer.offset) != buffer.offset:
             raise StrayBuffer(f"{buffer.name} does not lie where its param lies")
@@ -187,6 +148,16 @@ def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
             if own.get(buffer.name) != buffer:
                 raise StrayBuffer(f"`{stretch.name}` has another place for {buffer.name}")
     _scratch_apart(plan, process, program)
+
+
+def _exchanged(step: Step) -> tuple[Buffer, ...]:
+    match step:
+        case Send(source=source) | Receive(out=source, source=None):
+            return (source,)
+        case Receive(_, _, out, source):
+            assert source is not None, "where there is none is told above"
+            return (out, source)
+    return ()
 
 
 def _scratch_apart(plan: Plan, process: Process, program: Program) -> None:
@@ -227,6 +198,12 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
                 name = plan.params[param].name
                 _check_read(gradient_of(name), written, process)
                 pushed |= {name, gradient_of(name)}
+            case Send(_, _, source):
+                _check_read(source.name, written, process)
+            case Receive(_, _, out, source):
+                if source is not None:
+                    _check_read(source.name, written, process)
+                written.add(out.name)
             case Run(stretch):
                 for operation in plan.stretches[stretch].operations:
                     _check_params(operation, names, pulled, pushed)
@@ -298,79 +275,3 @@ def _norm_is_whole(plan: Plan) -> None:
         order = [*[Norm] * len(weighed), *[Clip] * bool(served), *[Serve] * len(served)]
         if sorted(weighed) != sorted(served) or kinds != order:
             raise UnclippedServe(f"process {process.rank} updates without the whole norm")
-
-
-def _no_deadlock(plan: Plan) -> None:
-    """Runs the exchanges of two steps without the computing: every process must come through."""
-    slices: dict[int, list[int]] = {}
-    for index, piece in enumerate(plan.slices):
-        slices.setdefault(piece.param, []).append(index)
-    runners = [_Runner(plan, slices, process.train.steps) for process in plan.processes]
-    versions = dict.fromkeys(range(len(plan.slices)), 0)
-    pushed: dict[int, int] = dict.fromkeys(range(len(plan.params)), 0)
-    norms = _Norms(sum(isinstance(s, Norm) for p in plan.processes for s in p.train.steps))
-    workers = sum(p.worker is not None for p in plan.processes)
-    while not all(r.done for r in runners):
-        if not any(r.advance(versions, pushed, norms, workers) for r in runners):
-            stuck = next(k for k, r in enumerate(runners) if not r.done)
-            raise Deadlock(f"process {stuck} waits for ever at {runners[stuck].step}")
-
-
-@dataclass(slots=True)
-class _Norms:
-    """How many slices are weighed in a step, and how many have been since the first."""
-
-    slices: int
-    given: int = 0
-
-
-class _Runner:
-    """One process going through its exchanges as far as the others let it."""
-
-    def __init__(
-        self, plan: Plan, slices: Mapping[int, Sequence[int]], steps: Sequence[Step]
-    ) -> None:
-        self.plan, self.slices = plan, slices
-        # a param whose gradient nobody pushes keeps its first version
-        self.learned = dict.fromkeys(s.param for s in steps if isinstance(s, Push))
-        self.steps = [s for _ in range(2) for s in steps if isinstance(s, EXCHANGES)]
-        self.turn = len(self.steps) // 2
-        self.at = 0
-
-    @property
-    def done(self) -> bool:
-        return self.at == len(self.steps)
-
-    @property
-    def step(self) -> Step:
-        return self.steps[self.at]
-
-    def advance(
-        self, versions: dict[int, int], pushed: dict[int, int], norms: _Norms, workers: int
-    ) -> bool:
-        """Takes every step that can be taken now; tells whether there was one."""
-        start = self.at
-        while not self.done and self._take(versions, pushed, norms, workers):
-            self.at += 1
-        return self.at > start
-
-    def _take(
-        self, versions: dict[int, int], pushed: dict[int, int], norms: _Norms, workers: int
-    ) -> bool:
-        time = self.at // self.turn
-        match self.step:
-            case Pull(param):
-                own = self.slices.get(param, ())
-                return param not in self.learned or all(versions[k] >= time for k in own)
-            case Push(param):
-                pushed[param] += 1
-            case Serve(index) | Norm(index) as step:
-                if pushed[self.plan.slices[index].param] < workers * (time + 1):
-                    return False
-                if isinstance(step, Norm):
-                    norms.given += 1
-                else:
-                    versions[index] += 1
-            case Clip():
-                return norms.given >= norms.slices * (time + 1)
-        return True

@@ -12,24 +12,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singac.model.resolve import Choices
-from singac.plan import verify as v
+from singac.plan import faults as v
 from singac.plan.plan import (
     Buffer,
     Clip,
+    Exchange,
     Feed,
     Memory,
     Norm,
+    Part,
     Plan,
     Process,
     Program,
     Pull,
     Push,
+    Receive,
     Run,
+    Send,
     Serve,
     Slice,
     Space,
     Step,
 )
+from singac.plan.verify import verify
 from tests.plan.orders import NETS
 from tests.programs import plan, small
 
@@ -38,6 +43,75 @@ Broken = tuple[type[v.BrokenPlan], Callable[[Plan], Plan]]
 
 def good(np: int = 3, name: str = "perceptron") -> Plan:
     return plan(small(NETS[name]), Choices(np=np), scratch=256)
+
+
+def gathering() -> Plan:
+    """Every worker gathers the scores of all, to no purpose."""
+    made = good()
+    held = tuple(Part(p.first_row, p.rows, 0, 3) for p in made.processes)
+    wanted = (Part(0, 6, 0, 3),) * 3
+    processes = tuple(_gathers(p) for p in made.processes)
+    return replace(made, processes=processes, exchanges=(Exchange("all", held, wanted),))
+
+
+def _gathers(process: Process) -> Process:
+    memory = replace(process.memory, arena=process.memory.arena + 6 * 64)
+    own = next(b for b in process.train.buffers if b.name == "b")
+    out = Buffer("all", Space.ARENA, process.memory.arena, 6, 3)
+    steps = [s for s in process.train.steps if not isinstance(s, Serve)]
+    served = [s for s in process.train.steps if isinstance(s, Serve)]
+    ends = [
+        Send(0, 7, replace(own, first=0, last=0)),
+        Receive(0, 7, out, replace(own, first=0, last=0)),
+    ]
+    train = replace(
+        process.train,
+        steps=(*steps, *ends, *served),
+        buffers=(*process.train.buffers, out),
+    )
+    return replace(process, train=train, memory=memory)
+
+
+def end_changed(kind: type, **change: object) -> Plan:
+    """One end of the exchange of process 1 changed."""
+    return with_steps(
+        gathering(),
+        1,
+        lambda steps: [replace(s, **change) if type(s) is kind else s for s in steps],
+    )
+
+
+def two_exchanges_one_tag() -> Plan:
+    made = gathering()
+    for rank in range(3):
+        more = [replace(s, exchange=1) for s in made.processes[rank].train.steps
+                if isinstance(s, Send | Receive)]  # fmt: skip
+        made = with_steps(made, rank, lambda steps, more=more: [*steps, *more])
+    return replace(made, exchanges=made.exchanges * 2)
+
+
+def held_by_others() -> Plan:
+    made = gathering()
+    (exchange,) = made.exchanges
+    held = tuple(replace(p, rows=p.rows - 1) for p in exchange.held)
+    return replace(made, exchanges=(replace(exchange, held=held),))
+
+
+def held_by_nobody() -> Plan:
+    made = gathering()
+    (exchange,) = made.exchanges
+    wanted = tuple(replace(p, row=p.row + 1) for p in exchange.wanted)
+    return replace(made, exchanges=(replace(exchange, wanted=wanted),))
+
+
+def sent_after_it_is_taken() -> Plan:
+    """Each waits for the others before it sends what they wait for."""
+    made = gathering()
+    for rank in range(3):
+        made = with_steps(
+            made, rank, lambda steps: sorted(steps, key=lambda s: isinstance(s, Send))
+        )
+    return made
 
 
 def clipping() -> Plan:
@@ -228,6 +302,17 @@ BROKEN: tuple[Broken, ...] = (
     (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, without(Norm))),
     (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, without(Clip))),
     (v.UnclippedServe,     lambda _: with_steps(clipping(), 1, late_clip)),
+    (v.MissingSend,        lambda _: with_steps(gathering(), 1, without(Send))),
+    (v.MissingReceive,     lambda _: with_steps(gathering(), 1, without(Receive))),
+    (v.DuplicateSend,      lambda _: with_steps(gathering(), 1, twice(Send))),
+    (v.DuplicateReceive,   lambda _: with_steps(gathering(), 1, twice(Receive))),
+    (v.TagsDiffer,         lambda _: end_changed(Send, tag=8)),
+    (v.TagsDiffer,         lambda _: end_changed(Receive, tag=8)),
+    (v.SharedTag,          lambda _: two_exchanges_one_tag()),
+    (v.MisplacedPart,      lambda _: end_changed(Receive, source=None)),
+    (v.MisplacedPart,      lambda _: held_by_others()),
+    (v.UnheldPart,         lambda _: held_by_nobody()),
+    (v.Deadlock,           lambda _: sent_after_it_is_taken()),
     (v.Deadlock,           circle),
     (v.Deadlock,           lambda _: with_steps(clipping(), 0, clip_before_push)),
 )
@@ -238,7 +323,7 @@ BROKEN: tuple[Broken, ...] = (
 def test_a_broken_plan_is_refused(kind: type[v.BrokenPlan], breaks: Callable[[Plan], Plan]) -> None:
     broken = breaks(good())
     with pytest.raises(v.BrokenPlan) as found:
-        v.verify(broken)
+        verify(broken)
     assert type(found.value) is kind
     assert str(found.value)
 
@@ -251,7 +336,7 @@ def test_every_kind_is_made_by_some_test() -> None:
 @pytest.mark.parametrize("processes", [1, 2, 4, 6])
 @pytest.mark.parametrize("name", NETS)
 def test_good_plans_are_good(name: str, processes: int) -> None:
-    v.verify(good(processes, name))
+    verify(good(processes, name))
 
 
 def test_a_plan_that_clips_by_the_norm_is_good() -> None:
@@ -299,7 +384,7 @@ def test_buffers_that_share_memory_are_found(some: tuple[Buffer, ...]) -> None:
     lone = replace(good_one(), processes=(process,))
     found = None
     try:
-        v.verify(lone)
+        verify(lone)
     except v.BrokenPlan as broken:
         found = type(broken)
     assert (found is v.OverlappingBuffers) is overlap

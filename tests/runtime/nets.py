@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from singac.plan.plan import (
     Clip,
     Data,
     Every,
+    Exchange,
     Feed,
     Field,
     Initialiser,
@@ -33,13 +35,16 @@ from singac.plan.plan import (
     Memory,
     Norm,
     Param,
+    Part,
     Plan,
     Process,
     Program,
     Pull,
     Push,
+    Receive,
     Run,
     Schedule,
+    Send,
     Serve,
     Slice,
     Space,
@@ -81,7 +86,9 @@ def plan(
     validate: Every = NEVER,
     early_stop: int = 0,
     clip_norm: float = 0.0,
+    exchanges: bool = False,
 ) -> Plan:
+    """`exchanges`: all workers gather the gradients of the scores and have their own given back."""
     topology = Topology(1, workers, 1, servers, separate, "allreduce")
     params = _params()
     slices = _slices(params, servers)
@@ -91,6 +98,8 @@ def plan(
         _process(rank, topology, rows, slices, params, clip_norm > 0)
         for rank in range(topology.processes)
     )
+    if exchanges:
+        processes = tuple(_exchanging(p) for p in processes)
     return Plan(
         format_version=FORMAT_VERSION,
         digest=f"{workers} workers, {servers} servers",
@@ -107,7 +116,37 @@ def plan(
         update=_momentum(rate, clip_norm),
         stretches=stretches,
         processes=processes,
+        exchanges=_exchanges(rows) if exchanges else (),
     )
+
+
+def _exchanges(rows: list[int]) -> tuple[Exchange, ...]:
+    """Rows to all workers, and back from the first alone; in training, then in testing."""
+    firsts = [sum(rows[:k]) for k in range(len(rows))]
+    own = tuple(Part(f, n, 0, CLASSES) for f, n in zip(firsts, rows, strict=True))
+    whole = Part(0, BATCH, 0, CLASSES)
+    gather = Exchange("gather", own, (whole,) * len(rows))
+    back = Exchange("back", (whole, *(Part(0, 0, 0, 0) for _ in rows[1:])), own)
+    return (gather, back, gather, back)
+
+
+def _exchanging(process: Process) -> Process:
+    if process.worker is None or process.test is None:
+        return process
+    name = {"train": "dy", "test": "y"}
+    own = {b.name: b for b in process.train.buffers}
+    gathered = Buffer("all", Space.ARENA, 1 << 19, BATCH, CLASSES)
+    programs = []
+    for first, program in ((0, process.train), (2, process.test)):
+        mine = own[name[program.phase]]
+        ends: list[Step] = [Send(first, first, mine), Receive(first, first, gathered, mine)]
+        ends += [Send(first + 1, first + 1, gathered)] if process.worker == 0 else []
+        source = gathered if process.worker == 0 else None
+        ends.append(Receive(first + 1, first + 1, mine, source))
+        at = next(k for k, s in enumerate(program.steps) if isinstance(s, Run)) + 1
+        steps = (*program.steps[:at], *ends, *program.steps[at:])
+        programs.append(replace(program, steps=steps, buffers=(*program.buffers, gathered)))
+    return replace(process, train=programs[0], test=programs[1])
 
 
 def _fields() -> tuple[Field, ...]:

@@ -59,7 +59,8 @@ def numpy_training(steps: int, folder: Path, clip_norm: float = math.inf) -> dic
 def test_both_transports_give_the_same_bits_and_numpy_the_same_numbers(
     workers: int, servers: int, separate: bool, tmp_path: Path
 ) -> None:
-    plan = nets.plan(workers, servers, separate, steps=STEPS)
+    exchanges = workers > 1
+    plan = nets.plan(workers, servers, separate, steps=STEPS, test=Every(5), exchanges=exchanges)
     ends = []
     for transport in ("shared", "messages"):
         finished = run(plan, tmp_path / transport, SINGAC_TRANSPORT=transport)
