@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench-kernels fuzz schema
+.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill
 
 check: lint test
 
@@ -29,3 +29,7 @@ fuzz:
 # The published JSON Schema of plans, after a change of their dataclasses.
 schema:
 	$(PYTHON) -m singac.plan.schema
+
+# A hundred processes killed at random; every job must end as if nothing had been.
+campaign-kill:
+	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --count 100

@@ -12,7 +12,7 @@ from runtime import checkpoint, launcher, remains, stacks, verdict
 from runtime.account import Account
 from runtime.channel import Listener, Message, Peer
 from runtime.job import Job
-from runtime.progress import DOING, Progress
+from runtime.progress import DOING, STARTING, Progress
 from runtime.remains import Belongings, has_ended
 from runtime.signals import Signals
 from runtime.verdict import TERMINATED, Verdict
@@ -191,7 +191,7 @@ class Attempt:
             return verdict.environment(cause, str(message.get("help")))
         if message.get("kind") == "diverged":
             return verdict.diverged(who, cause)
-        return verdict.failed(who, self._progress.of(rank).step, cause, traceback)
+        return self._failed(rank, cause, traceback)
 
     def _lost(self, rank: int) -> Verdict:
         """A process has gone without a word; the launcher knows why.
@@ -212,9 +212,12 @@ class Attempt:
         return self._died(named if rank in self._ended_unseen else rank, banner.cause)
 
     def _died(self, rank: int, cause: str) -> Verdict:
-        standing = self._progress.of(rank)
-        left = verdict.tail(self._job.log(rank))
-        return verdict.failed(verdict.role(self._plan, rank), standing.step, cause, left)
+        return self._failed(rank, cause, verdict.tail(self._job.log(rank)))
+
+    def _failed(self, rank: int, cause: str, left: str) -> Verdict:
+        standing, who = self._progress.of(rank), verdict.role(self._plan, rank)
+        place = f"the start of {who}" if standing.phase in STARTING else f"step {standing.step}"
+        return verdict.failed(who, standing.step, cause, left, place)
 
     def _launcher_ended(self) -> Verdict | None:
         if self._started.poll() is None:
@@ -222,12 +225,12 @@ class Attempt:
         log = verdict.tail(self._job.logs / LAUNCHER_LOG)
         if end := self._hear_the_last():
             return end
-        banner = verdict.read_banner(log)
-        if banner is not None and banner.pid in self._own.ranks:
-            return self._died(self._own.ranks[banner.pid], banner.cause)
         if len(self._finished) == self._job.processes:
             self._account.all_done()
             return verdict.DONE
+        banner = verdict.read_banner(log)
+        if banner is not None and banner.pid in self._own.ranks:
+            return self._died(self._own.ranks[banner.pid], banner.cause)
         return self._without_launcher()
 
     def _launcher_failed(self) -> Verdict | None:

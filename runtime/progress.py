@@ -54,6 +54,7 @@ DOING = {
     Phase.AWAITING_PARTS:     "waiting for other workers' parts of layers",
 }
 # fmt: on
+STARTING = (Phase.ABSENT, Phase.STARTING, Phase.CONNECTING, Phase.LOADING)
 WAITING = (
     Phase.AWAITING_GRADIENTS,
     Phase.AWAITING_PARAMS,

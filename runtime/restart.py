@@ -10,7 +10,7 @@ from runtime.job import Job
 from runtime.verdict import Verdict
 from singac.plan.plan import Plan
 
-# So many failures in a row at one step are no accident.
+# So many failures in a row at one place are no accident.
 POISON = 3
 Identity = tuple[str, int, int]
 
@@ -21,21 +21,21 @@ class Restarts:
     def __init__(self, job: Job) -> None:
         self._given, self._most = job, job.max_restarts
         self._strangers = [_identity(path) for path in checkpoint.listed(job.checkpoints)]
-        self._failed_at: list[int] = []
+        self._failures: list[str] = []
 
     def refusal(self, end: Verdict) -> str | None:
         """Why the job does not begin again after this end, or None: it does."""
-        self._failed_at.append(end.step)
-        last = self._failed_at[-POISON:]
-        if last == [end.step] * POISON:
-            return f"step {end.step} has failed {POISON} times in a row: another restart is useless"
-        if len(self._failed_at) > self._most:
-            return f"the job was restarted {self._most} times, as often as --max-restarts allows"
+        self._failures.append(end.place)
+        if self._failures[-POISON:] == [end.place] * POISON:
+            return f"{end.place} has failed {POISON} times in a row: another restart is useless"
+        if len(self._failures) > self._most:
+            times = "once" if self._most == 1 else f"{self._most} times"
+            return f"the job was restarted {times}, as often as --max-restarts allows"
         return None
 
     def again(self, plan: Plan) -> Job:
         """The job from its newest sound checkpoint, else from where it began; raises Failed."""
-        number = len(self._failed_at)
+        number = len(self._failures)
         own = [p for p in checkpoint.listed(self._given.checkpoints) if not self._is_strange(p)]
         newest = resume.newest(own, plan)
         given = self._given.resume

@@ -27,7 +27,7 @@ CRASHES = {
 class Verdict:
     """The end of a run, or of an attempt; `traceback` goes above the diagnostic.
 
-    `may_restart` when another attempt may end otherwise; `step` is the one that failed.
+    `may_restart` when another attempt may end otherwise; `place` is what failed: a step, a start.
     """
 
     status: str
@@ -35,7 +35,7 @@ class Verdict:
     diagnostic: Diagnostic | None = None
     traceback: str = ""
     may_restart: bool = False
-    step: int = 0
+    place: str = ""
 
     @property
     def reason(self) -> str:
@@ -96,14 +96,14 @@ def role(plan: Plan, rank: int) -> str:
     return f"process {rank} ({', '.join(names)})"
 
 
-def failed(who: str, step: int, cause: str, traceback: str = "") -> Verdict:
+def failed(who: str, step: int, cause: str, traceback: str = "", place: str = "") -> Verdict:
     return Verdict(
         "failed",
         Exit.FAILED,
         Diagnostic("SG0910", f"{who} failed at step {step}: {cause}"),
         traceback,
         may_restart=True,
-        step=step,
+        place=place or f"step {step}",
     )
 
 
@@ -117,7 +117,7 @@ def diverged(who: str, cause: str) -> Verdict:
 def stalled(who: str, step: int, doing: str, seconds: float, stacks: str = "") -> Verdict:
     message = f"{who} has stalled at step {step}: {doing}, no sign of life for {seconds:.0f} s"
     diagnostic = Diagnostic("SG0911", message, exit=Exit.STALLED)
-    return Verdict("stalled", Exit.STALLED, diagnostic, stacks, may_restart=True, step=step)
+    return Verdict("stalled", Exit.STALLED, diagnostic, stacks, True, f"step {step}")
 
 
 def environment(message: str, help: str | None, traceback: str = "") -> Verdict:

@@ -83,6 +83,9 @@ class Running:
         """Until an event of that step or a later one has been written."""
         self.wait_for(lambda: any(e.get("step", 0) >= step for e in self.written()))
 
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
     def written(self) -> list[dict[str, int]]:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []

@@ -86,7 +86,7 @@ def test_restarts_are_counted(tmp_path: Path) -> None:
     finished = run(plan(), tmp_path, max_restarts=1, **fault(0, "start", "exit"))
     assert finished.code == 1
     assert len(finished.of("restart")) == 1
-    assert "the job was restarted 1 times, as often as --max-restarts allows" in finished.stderr
+    assert "the job was restarted once, as often as --max-restarts allows" in finished.stderr
 
 
 @pytest.mark.parametrize("which", ["mpiexec", "hydra_pmi_proxy"])
