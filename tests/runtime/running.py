@@ -73,7 +73,7 @@ class Running:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if child.name().startswith(name)]
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         stop = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < stop, "what the test waits for never came"
