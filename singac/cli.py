@@ -62,7 +62,7 @@ def check(arguments: Arguments) -> int:
         print(json.dumps({"format_version": "1.0", "diagnostics": [as_json(d) for d in found]}))
     elif found:
         print(show(found), file=sys.stderr)
-    return int(Failed(found).exit) if found else 0
+    return int(Failed(found).exit) if any(d.severity == "error" for d in found) else 0
 
 
 def _diagnostics(path: str, arguments: Arguments) -> Sequence[Diagnostic]:

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "SG0164": "when something is done is said with every(n), when to stop early with after(k)",
     "SG0165": "a test needs a test part of the data, a validation a validate part",
     "SG0166": "stopping early needs validations to go by",
+    "SG0167": "a train block counts epochs only of data that is there",
     # data and blocks that name each other
     "SG0170": "data is of a kind that there is",
     "SG0171": "a net is on data of the program",
@@ -127,6 +128,7 @@ CODES: dict[str, str] = {
     "SG0246": "a text is longer than one example",
     "SG0247": "the characters and words of a text are in its vocabulary",
     "SG0248": "the values of a file of std are above 0",
+    "SG0249": "the labels of data are below the number of classes its block declares",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0401": "a cluster has as many processes as -np gives",

@@ -112,10 +112,11 @@ class Report:
     """Collects the diagnostics of a run of passes, in the order in which they were found.
 
     What is wrong inside a block is found again each time the block is used: passes see from the
-    growing list that they failed, and whoever shows it drops repetitions.
+    growing list that they failed, and whoever shows it drops repetitions. Warnings are no failure.
     """
 
     found: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
     def error(
         self,

@@ -40,7 +40,7 @@ def model_of(path: str, choices: Choices, cache: str) -> Model:
 def plan_of(model: Model, part: str, reading: Reading | None = None) -> Plan:
     """The plan that tests on a part; raises Failed when the data has no such part."""
     plan = compile_test(model, [] if reading is None else [reading.tensor])
-    if not plan.data.examples(part):
+    if plan.data.train and not plan.data.examples(part):
         message = f"the data `{plan.data.name}` has no {part} part"
         having = [p for p in ("train", "test", "validate") if plan.data.examples(p)]
         help = f"it has {' and '.join(having)}: give --part {having[0]}"

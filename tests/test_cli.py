@@ -219,3 +219,22 @@ def test_a_let_and_a_setting_are_replaced() -> None:
     assert "64 x 32" in shown
     assert "batch 50" in shown
     assert "898 to test" in shown or "899 to test" in shown
+
+
+def test_data_that_is_only_declared_is_planned_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.singa"
+    path.write_text(
+        'data images = idx("nowhere", shape = 1x5x5, classes = 3, mean = "mean.npy")\n'
+        "net small on images {\n image -> a: dense(3)\n [a, label] -> softmax_loss\n}\n"
+        "train small { updater = SGD(rate = 0.1)  batch = 6  steps = 10  test = every(5) }\n",
+        encoding="utf-8",
+    )
+    assert main(["check", str(path)]) == 0
+    assert capsys.readouterr().err.startswith("warning[SG0210]: the data is not there")
+    assert main(["plan", str(path), "-np", "2"]) == 0
+    assert "data that is not there yet" in capsys.readouterr().out
+    assert main(["run", str(path), "--run-dir", str(tmp_path / "run")]) == 4
+    assert "error[SG0210]: there is no such file or folder" in capsys.readouterr().err
+    assert main(["pack", str(path), "-o", str(tmp_path / "out")]) == 4

@@ -90,7 +90,7 @@ class _Program:
 
 
 def check(program: tree.Program, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
-    """Every diagnostic of a program; empty when it is right."""
+    """Every diagnostic of a program; no error when it is right."""
     report = Report()
     resolved = _resolve_all(program, choices, report, cache)
     for block in resolved.blocks.trains:
@@ -100,7 +100,7 @@ def check(program: tree.Program, choices: Choices, cache: str | None = None) -> 
             found = resolve_cluster(cluster, choices.np, resolved.blocks.scope, report)
             if found is not None and choices.np is not None and choices.cluster == name:
                 check_processes(found, choices.np, report)
-    return list(dict.fromkeys(report.found))
+    return list(dict.fromkeys([*report.warnings, *report.found]))
 
 
 def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -> tuple[Model, ...]:
@@ -270,18 +270,31 @@ def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock 
         return None
     net = resolved.nets.get(name)
     dataset = resolved.data[net.block.data.text] if net is not None else None
-    examples = dataset.facts.train if dataset is not None else None
+    absent = dataset is not None and dataset.facts.absent
+    examples = None if dataset is None or absent else dataset.facts.train
     scope = resolved.blocks.scope
     train = resolve_train(block, examples, resolved.updaters, scope, report)
+    if absent and not _counts_steps(block, report):
+        return None
     if net is None or dataset is None or not _has_loss(net, block, report):
         return None
-    if train is not None:
+    if train is not None and not absent:
         data = resolved.blocks.data[dataset.name]
         if train.training.test.every and not dataset.facts.test:
             _no_part("test", train, data, report)
         if train.training.validate.every and not dataset.facts.validate:
             _no_part("validate", train, data, report)
     return train
+
+
+def _counts_steps(block: tree.Train, report: Report) -> bool:
+    """Whether a train block can do without the number of examples."""
+    epochs = next((s for s in block.settings if s.path.text == "epochs"), None)
+    if epochs is not None:
+        message = "how many steps an epoch has is not known before the data is there"
+        help = "say steps instead of epochs"
+        report.error("SG0167", message, epochs.span, help=help, exit=Exit.DAMAGED)
+    return epochs is None
 
 
 def _no_part(part: str, train: TrainBlock, data: tree.Data, report: Report) -> None:

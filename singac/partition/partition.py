@@ -56,14 +56,14 @@ class PartitionedNet:
 def check(program: tree.Program, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
     """Every diagnostic of a program, whether of what it says or of how it is to be cut."""
     found = resolve.check(program, choices, cache)
-    if found:
+    if any(d.severity == "error" for d in found):
         return found
     try:
         for model in resolve.resolve(program, choices, cache):
             partition(model)
     except Failed as failed:
-        return [d for d in failed.diagnostics if not _asks_for_a_choice(d, choices)]
-    return []
+        found += [d for d in failed.diagnostics if not _asks_for_a_choice(d, choices)]
+    return found
 
 
 def _asks_for_a_choice(diagnostic: Diagnostic, choices: Choices) -> bool:

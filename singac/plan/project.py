@@ -174,7 +174,8 @@ class _Projector:
 
     def _tests(self) -> bool:
         """Whether there is anything to test or validate on."""
-        return bool(self.model.dataset.facts.test or self.model.train.training.validate.every)
+        facts = self.model.dataset.facts
+        return bool(facts.test or facts.absent or self.model.train.training.validate.every)
 
     # -- programs ----------------------------------------------------------------------------------
 

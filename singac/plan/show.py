@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from singac.plan.plan import (
     Buffer,
     Clip,
+    Data,
     Feed,
     Norm,
     Plan,
@@ -51,7 +52,6 @@ def _bytes(buffer: Buffer) -> str:
 
 def _header(plan: Plan) -> str:
     topology, training = plan.topology, plan.training
-    validate = f", {plan.data.validate:,} to validate" if plan.data.validate else ""
     where = "in processes of their own" if topology.separate else "beside the workers"
     return "\n".join(
         (
@@ -60,9 +60,16 @@ def _header(plan: Plan) -> str:
             f"{count(topology.workers, 'worker')}, {count(topology.servers, 'server')} {where}",
             f"batch {training.batch}, {training.steps:,} steps of {training.algorithm}, "
             f"{plan.update.name}, seed {training.seed}; "
-            f"{plan.data.train:,} examples to train, {plan.data.test:,} to test{validate}",
+            f"{_examples(plan.data)}",
         )
     )
+
+
+def _examples(data: Data) -> str:
+    if not data.train:
+        return "data that is not there yet"
+    validate = f", {data.validate:,} to validate" if data.validate else ""
+    return f"{data.train:,} examples to train, {data.test:,} to test{validate}"
 
 
 def _params(plan: Plan) -> str:

@@ -195,4 +195,5 @@ CIFAR = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("image", "label"),
 )

@@ -156,4 +156,5 @@ CSV = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("features", "label"),
 )

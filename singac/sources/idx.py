@@ -301,4 +301,5 @@ IDX = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("image", "label"),
 )

@@ -170,4 +170,5 @@ IMAGES = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("image", "label"),
 )

@@ -113,7 +113,7 @@ class Facts:
     """What compiling needs to know of the data: fields, and examples of each part (0: none).
 
     `label` is the largest label over all files where labels are classes; None where they are
-    real numbers or there is none.
+    real numbers or there is none. Of data that is only declared all counts are 0.
     """
 
     fields: tuple[FieldFacts, ...]
@@ -122,6 +122,11 @@ class Facts:
     validate: int
     shuffle: bool
     label: LabelFacts | None
+
+    @property
+    def absent(self) -> bool:
+        """Whether these are facts of data that is not there; data has an example at least."""
+        return self.train == 0
 
     def as_json(self) -> str:
         """One line that `facts_from_json` reads back."""
@@ -147,7 +152,8 @@ class SourceKind:
     load(request, part)      raw values of each field, one row an example
 
     All three raise `Failed` with exit code DAMAGED where files are missing or not what they
-    should be. `gives` names the fields for a reader.
+    should be. `gives` names the fields for a reader. `declared` are the fields of values and of
+    class labels that are taken to be there where the files are missing; None where nothing is.
     """
 
     name: str
@@ -157,6 +163,7 @@ class SourceKind:
     locate: Callable[[Request], tuple[Part, ...]]
     survey: Callable[[Request, Part], Survey]
     load: Callable[[Request, Part], dict[str, Array]]
+    declared: tuple[str, str] | None = None
 
 
 COMPUTED = "computed"
@@ -168,6 +175,8 @@ _STATISTIC = (Sort.WORD, Sort.NUMBER, Sort.PATH)
 COMMON_SETTINGS = (
     Setting("shape", "the shape of an example, the file's own when left out",
             sorts=(Sort.SHAPE,), optional=True, within=AT_LEAST_ONE),
+    Setting("classes", "labels are below it; with `shape`, programs compile before data is there",
+            sorts=(Sort.INTEGER,), optional=True, within=AT_LEAST_ONE),
     Setting("scale", "raw values are multiplied by it", default=1.0),
     Setting("mean", "then it is subtracted; computed: one number, over the training part; "
             "a file: an array in .npy of a value for each value of an example",

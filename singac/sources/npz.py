@@ -150,4 +150,5 @@ NPZ = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("features", "label"),
 )

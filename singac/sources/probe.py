@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from singac.diagnostics import Diagnostic, Failed, Place, Report, Span
 from singac.settings import Given, SettingValue, Sort, check_settings, shape_text
 from singac.sources.damage import damaged, placed
+from singac.sources.declared import check_classes, declared_facts, warning
 from singac.sources.kind import Facts, FieldFacts, LabelFacts, Part, Request, Survey
 from singac.sources.parts import held_out_counts
 from singac.sources.prepare import known_facts, read
@@ -35,12 +36,17 @@ def request_of(kind: str, given: Mapping[str, Given], span: Span, report: Report
 def probe(request: Request, report: Report, cache: str | None = None) -> Facts | None:
     """What the data holds; files that are missing or damaged are reported and give None.
 
-    Data that was prepared in the folder `cache` before is not read again.
+    Data that was prepared in the folder `cache` before is not read again. Of data that is not
+    there the facts are those declared, if they are, and the report has a warning.
     """
     try:
         known = known_facts(request, cache) if cache else None
         return known or facts_of(request)
     except Failed as failed:
+        facts = declared_facts(request, failed)
+        if facts is not None:
+            report.warnings.append(warning(failed))
+            return facts
         report.found.extend(d for d in failed.diagnostics if d not in report.found)
         return None
 
@@ -60,8 +66,9 @@ def facts_of(request: Request) -> Facts:
         counts[name] = count
         counts["train"] -= count
     shuffle = request.get("shuffle") is True
-    fields = _fields(request, surveys[0])
-    return Facts(fields, **counts, shuffle=shuffle, label=_label(surveys))
+    fields, label = _fields(request, surveys[0]), _label(surveys)
+    check_classes(request, label)
+    return Facts(fields, **counts, shuffle=shuffle, label=label)
 
 
 def _fields(request: Request, survey: Survey) -> tuple[FieldFacts, ...]:

@@ -222,4 +222,5 @@ RECORDS = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    declared=("image", "label"),
 )
