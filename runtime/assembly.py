@@ -30,7 +30,7 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, Star
     native = load(plan, process)
     resumed = Path(job.resume) if job.resume else None
     if stub.owns_memory_of_node():
-        snapshot.fill(plan, stub.params, stub.states, resumed)
+        snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
     stub.ready(start.step)
     worker = Worker(plan, process, native, stub, job.data_folder)

@@ -22,11 +22,10 @@ from pathlib import Path
 import safetensors
 
 from runtime.best import Best, Start
+from singac.saved import MANIFEST, PREFIX, listed
 
 FORMAT_VERSION = "1.0"
-MANIFEST = "manifest.json"
-PARAMS, STATES = "params.safetensors", "states.safetensors"
-PREFIX = "step-"
+STATES = "states.safetensors"
 DTYPE = "F32"
 
 
@@ -62,20 +61,6 @@ class Manifest:
 
 def folder_name(step: int) -> str:
     return f"{PREFIX}{step:08d}"
-
-
-def listed(folder: Path) -> list[Path]:
-    """Finished checkpoints of a folder, newest first."""
-    steps = {p: p.name.removeprefix(PREFIX) for p in folder.glob(PREFIX + "*")}
-    whole = [p for p, step in steps.items() if step.isdecimal()]
-    return sorted(whole, key=lambda p: int(steps[p]), reverse=True)
-
-
-def candidates(path: Path) -> list[Path]:
-    """What a resume path may mean, best first: a checkpoint, a folder of some, a run folder."""
-    if (path / MANIFEST).exists():
-        return [path]
-    return listed(path) or listed(path / "checkpoints")
 
 
 def remove_older(folder: Path, keep: int, best: Best | None = None) -> None:

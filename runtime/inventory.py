@@ -10,6 +10,7 @@ from runtime import checkpoint
 from runtime.checkpoint import Damaged, Manifest
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.plan.show import size
+from singac.saved import candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Entry:
 
 def look(path: Path, proves: bool) -> list[Entry]:
     """The checkpoints a path may mean, newest first; raises Failed when there is none."""
-    found = [_entry(candidate, proves) for candidate in checkpoint.candidates(path)]
+    found = [_entry(candidate, proves) for candidate in candidates(path)]
     if not found:
         message, help = "there is no checkpoint here", "give a checkpoint or a run folder"
         diagnostic = Diagnostic("SG0921", message, help=help, file=str(path), exit=Exit.DAMAGED)

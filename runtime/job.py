@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -15,6 +15,7 @@ class Job:
 
     `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
     meant), or None to start from the initialisers. `restart` counts from 0, the first attempt.
+    `origins` are like `resume`, for params that start from another run, by the key of their origin.
     """
 
     plan: str
@@ -25,6 +26,7 @@ class Job:
     json: bool = False
     max_restarts: int = 0
     restart: int = 0
+    origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

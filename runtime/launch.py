@@ -40,10 +40,14 @@ def prepare(job: Job) -> None:
 
 
 def _resumed(job: Job) -> Job:
-    """The job with the checkpoint to resume found and proved, and written for the processes."""
+    """The job with its checkpoints found and proved, and written for the processes."""
     if job.resume is not None:
         from runtime import resume
 
         job = resume.choose(job)
+    elif job.origins:
+        from runtime import origins
+
+        job = origins.choose(job)
     jobs.write(job)
     return job

@@ -10,6 +10,11 @@ from singac.plan.plan import LANES, Layout, Param, padded
 Floats = NDArray[np.float32]
 
 
+def part(param: Param, space: Floats) -> Floats:
+    """A param's floats in a space laid out as the param space."""
+    return space[param.start : param.start + param.floats]
+
+
 def pack(param: Param, canonical: Floats, packed: Floats) -> None:
     """Fill `packed` (`param.floats` floats) with the values of `canonical`, pads with zeros."""
     rows, columns = param.matrix

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from runtime import checkpoint, resume
+from runtime import resume
 from runtime.job import Job
 from runtime.verdict import Verdict
 from singac.plan.plan import Plan
+from singac.saved import listed
 
 # So many failures in a row at one place are no accident.
 POISON = 3
@@ -20,7 +21,7 @@ class Restarts:
 
     def __init__(self, job: Job) -> None:
         self._given, self._most = job, job.max_restarts
-        self._strangers = [_identity(path) for path in checkpoint.listed(job.checkpoints)]
+        self._strangers = [_identity(path) for path in listed(job.checkpoints)]
         self._failures: list[str] = []
 
     def refusal(self, end: Verdict) -> str | None:
@@ -36,7 +37,7 @@ class Restarts:
     def again(self, plan: Plan) -> Job:
         """The job from its newest sound checkpoint, else from where it began; raises Failed."""
         number = len(self._failures)
-        own = [p for p in checkpoint.listed(self._given.checkpoints) if not self._is_strange(p)]
+        own = [p for p in listed(self._given.checkpoints) if not self._is_strange(p)]
         newest = resume.newest(own, plan)
         given = self._given.resume
         return dataclasses.replace(

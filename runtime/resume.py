@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runtime import checkpoint
-from runtime.checkpoint import PARAMS, Damaged, Manifest
+from runtime.checkpoint import Damaged, Manifest
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed, show
 from singac.plan.encode import from_json
 from singac.plan.plan import Plan
+from singac.saved import PARAMS, candidates
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -30,7 +31,7 @@ def find(path: Path, plan: Plan, purpose: str) -> Path:
 
     Raises Failed when none is sound, or when the newest sound one is of another net.
     """
-    found = newest(checkpoint.candidates(path), plan)
+    found = newest(candidates(path, plan.net), plan)
     if found is None:
         raise Failed([_damaged("SG0921", f"no sound checkpoint to {purpose}", path)])
     return found
@@ -38,14 +39,21 @@ def find(path: Path, plan: Plan, purpose: str) -> Path:
 
 def newest(candidates: Iterable[Path], plan: Plan) -> Path | None:
     """The first that is sound; raises Failed when that is of another net."""
+    found = proved(candidates)
+    if found is None:
+        return None
+    folder, manifest = found
+    _check_net(folder, manifest, plan)
+    return folder
+
+
+def proved(candidates: Iterable[Path]) -> tuple[Path, Manifest] | None:
+    """The first that is sound; a damaged one is named and passed over."""
     for candidate in candidates:
         try:
-            manifest = checkpoint.verify(candidate)
+            return candidate, checkpoint.verify(candidate)
         except Damaged as damaged:
             _warn(candidate, damaged)
-            continue
-        _check_net(candidate, manifest, plan)
-        return candidate
     return None
 
 
@@ -74,11 +82,12 @@ def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
         held = {t.name: t.shape for t in manifest.tensors if t.file == PARAMS}
     for name in [*wanted, *held]:
         if wanted.get(name) != held.get(name):
-            message = f"this checkpoint is of another net: {_difference(name, wanted, held)}"
+            message = f"this checkpoint is of another net: {difference(name, wanted, held)}"
             raise Failed([_damaged("SG0922", message, path)])
 
 
-def _difference(name: str, wanted: Shapes, held: Shapes) -> str:
+def difference(name: str, wanted: Shapes, held: Shapes) -> str:
+    """What is wrong with a name whose shapes are not the same."""
     if name not in held:
         return f"it has no {name}"
     if name not in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,31 @@ import safetensors.numpy
 
 from runtime import checkpoint, packing
 from runtime.best import Best
-from runtime.checkpoint import PARAMS, STATES, Manifest, Tensor
+from runtime.checkpoint import STATES, Manifest, Tensor
 from runtime.initialise import initial
-from runtime.packing import Floats
-from singac.plan.plan import Param, Plan
+from runtime.origins import take
+from runtime.packing import Floats, part
+from singac.plan.plan import Initialiser, Param, Plan
+from singac.saved import PARAMS
 
 Named = dict[str, Floats]
 
 
-def fill(plan: Plan, params: Floats, states: Floats, resumed: Path | None) -> None:
+def fill(
+    plan: Plan,
+    params: Floats,
+    states: Floats,
+    resumed: Path | None,
+    origins: Mapping[str, str],
+) -> None:
     """Fill the param space and the states; raises checkpoint.Damaged."""
     for row, (_, value) in zip(states, plan.update.states, strict=True):
         row[:] = value
     if resumed is None:
         for param in plan.params:
-            packing.pack(param, initial(param, plan.training.seed), part(param, params))
+            if isinstance(param.initialiser, Initialiser):
+                packing.pack(param, initial(param, plan.training.seed), part(param, params))
+        take(plan, origins, params)
     else:
         _load(plan, params, states, resumed)
 
@@ -39,11 +49,6 @@ def fill_params(plan: Plan, params: Floats, folder: Path) -> None:
         if tensor.file == PARAMS:
             param = named[tensor.name]
             packing.pack(param, np.frombuffer(data, "<f4"), part(param, params))
-
-
-def part(param: Param, space: Floats) -> Floats:
-    """A param's floats in a space laid out as the param space."""
-    return space[param.start : param.start + param.floats]
 
 
 def _load(plan: Plan, params: Floats, states: Floats, folder: Path) -> None:

@@ -146,21 +146,36 @@ def run(arguments: Arguments) -> int:
     ready = warm.find(words) or _prepare(arguments, words)
     folder = arguments.run_dir or _run_folder(arguments.file)
     for index, one in enumerate(ready):
-        run_folder = folder if len(ready) == 1 else os.path.join(folder, str(index))
-        resume = arguments.resume
+        run_folder = os.path.abspath(os.path.join(folder, one.run))
         job = Job(
             plan=one.plan,
             data_folder=one.data,
-            run_folder=os.path.abspath(run_folder),
+            run_folder=run_folder,
             processes=one.processes,
-            resume=(os.path.abspath(resume or run_folder) if resume is not None else None),
+            resume=_resume(arguments.resume, one, run_folder, index == 0),
             json=arguments.json,
             max_restarts=arguments.max_restarts,
+            origins={key: _origin(key, folder) for key in one.origins},
         )
         code = launch.run(job)
         if code:
             return code
     return 0
+
+
+def _resume(given: str | None, one: Ready, run_folder: str, is_first: bool) -> str | None:
+    """Where a train goes on from; of several trains, one that had not begun begins."""
+    from singac.saved import candidates
+
+    if given is None:
+        return None
+    path = os.path.abspath(given) if given else run_folder
+    return path if is_first or candidates(Path(path), one.run) else None
+
+
+def _origin(key: str, folder: str) -> str:
+    """A path, or the run folder of another train."""
+    return os.path.abspath(key if "/" in key else os.path.join(folder, key))
 
 
 def _run_words(arguments: Arguments) -> list[str]:
@@ -186,7 +201,9 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     for one in compiled:
         data = prepare(one.request, one.model.dataset.facts, warm.data_folder())
         compile_all(one.plan)
-        plans.append(warm.Kept(to_json(one.plan), one.request, data, len(one.plan.processes)))
+        text, processes = to_json(one.plan), len(one.plan.processes)
+        run, origins = one.model.run, one.origins
+        plans.append(warm.Kept(text, one.request, data, processes, run, origins))
     try:
         return warm.keep(words, compiled[0].model.texts, plans)
     except OSError as error:

@@ -67,7 +67,9 @@ CODES: dict[str, str] = {
     "SG0164": "when something is done is said with every(n), when to stop early with after(k)",
     "SG0165": "a test needs a test part of the data, a validation a validate part",
     "SG0166": "stopping early needs validations to go by",
-    "SG0167": "a train block counts epochs only of data that is there",
+    "SG0167": "params come from the checkpoint of a train block before",
+    "SG0168": "params from a checkpoint are there, in the shape they have here",
+    "SG0169": "there is a checkpoint at the path that params come from",
     # data and blocks that name each other
     "SG0170": "data is of a kind that there is",
     "SG0171": "a net is on data of the program",
@@ -78,6 +80,7 @@ CODES: dict[str, str] = {
     "SG0176": "a run has a train block",
     "SG0177": "a run has one partition of its net",
     "SG0178": "one data block is packed, one of the program's",
+    "SG0179": "a train block counts epochs only of data that is there",
     "SG0180": "a layer is cut by one rule",
     "SG0181": "the layers of a range lie on paths from its first to its last",
     "SG0190": "some of the language is not compiled yet",
@@ -153,6 +156,7 @@ CODES: dict[str, str] = {
     "SG0913": "a run goes on until it is done or stopped",
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",
-    "SG0922": "a checkpoint that is resumed from is of the same net",
+    "SG0922": "a checkpoint has the params that are taken from it, in their shapes",
+    "SG0923": "a train that params come from has left a checkpoint",
 }
 # fmt: on

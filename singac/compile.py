@@ -13,7 +13,7 @@ from singac.model.resolve import Choices, Model
 from singac.partition import partition as cut
 from singac.partition.partition import PartitionedNet, partition
 from singac.plan.encode import to_json
-from singac.plan.plan import Plan
+from singac.plan.plan import Plan, Saved
 from singac.plan.project import project, project_test
 from singac.plan.verify import verify
 from singac.sources.kind import Request
@@ -32,6 +32,12 @@ class Compiled:
     @property
     def request(self) -> Request:
         return self.model.dataset.request
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Trains and paths that params start from."""
+        found = (p.initialiser for p in self.plan.params)
+        return tuple(dict.fromkeys(o.key for o in found if isinstance(o, Saved)))
 
 
 def compile_file(path: str, choices: Choices, cache: str | None = None) -> tuple[Compiled, ...]:

@@ -15,9 +15,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from singac.sources.kind import Request, request_from_json
 from singac.sources.prepare import prepared
@@ -27,11 +28,17 @@ PACKAGES = ("singac", "grammar")
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A plan that can be run: its file, the folder of its prepared data, and its processes."""
+    """A plan that can be run: its file, the folder of its prepared data, and its processes.
+
+    `run` is the name of its own run folder where the program has several trains; `origins` are the
+    trains and paths its params start from.
+    """
 
     plan: str
     data: str
     processes: int
+    run: str
+    origins: tuple[str, ...]
 
 
 def cache_folder() -> str:
@@ -60,18 +67,25 @@ def find(words: Sequence[str]) -> tuple[Ready, ...] | None:
         data = prepared(request_from_json(text), data_folder())
         if data is None:
             return None
-        found.append(Ready(str(folder / f"{index}.json"), data, entry["processes"][index]))
+        found.append(_ready(folder, entry, index, data))
     return tuple(found)
+
+
+def _ready(folder: Path, entry: Mapping[str, Any], index: int, data: str) -> Ready:
+    processes, run, origins = (entry[what][index] for what in ("processes", "runs", "origins"))
+    return Ready(str(folder / f"{index}.json"), data, processes, run, tuple(origins))
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A plan to keep: its JSON text, where its data came from and lies now, its processes."""
+    """A plan to keep: its JSON text, where its data came from and lies now; else as `Ready`."""
 
     text: str
     request: Request
     data: str
     processes: int
+    run: str
+    origins: tuple[str, ...]
 
 
 def keep(words: Sequence[str], texts: Sequence[str], plans: Sequence[Kept]) -> tuple[Ready, ...]:
@@ -85,6 +99,8 @@ def keep(words: Sequence[str], texts: Sequence[str], plans: Sequence[Kept]) -> t
         "texts": [[str(Path(t).resolve()), _sum(Path(t))] for t in texts],
         "requests": [p.request.as_json() for p in plans],
         "processes": [p.processes for p in plans],
+        "runs": [p.run for p in plans],
+        "origins": [p.origins for p in plans],
     }
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     for index, kept in enumerate(plans):
@@ -92,10 +108,7 @@ def keep(words: Sequence[str], texts: Sequence[str], plans: Sequence[Kept]) -> t
     (unfinished / "entry.json").write_text(json.dumps(entry), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
-    return tuple(
-        Ready(str(folder / f"{index}.json"), kept.data, kept.processes)
-        for index, kept in enumerate(plans)
-    )
+    return tuple(_ready(folder, entry, index, kept.data) for index, kept in enumerate(plans))
 
 
 def _folder(words: Sequence[str]) -> Path:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     ("singac.diagnostics",),
     ("singac.settings",),
-    ("singac.schedules", "singac.initialisers"),
+    ("singac.schedules", "singac.initialisers", "singac.saved"),
     ("singac.syntax", "grammar"),
     ("singac.layers",),
     ("singac.sources",),

@@ -42,10 +42,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class PlacedParam:
-    """A shared param by its full name, and how it is drawn."""
+    """A shared param by its full name, and how it is drawn or where it is taken from."""
 
     name: str
-    call: tree.Apply
+    origin: tree.Apply | tree.Name | tree.String
     scope: Scope
     span: Span
 
@@ -104,12 +104,10 @@ class _Expander:
             match statement:
                 case tree.Chain():
                     chains.append((statement, self._flat(statement, scope)))
-                case tree.ParamDraw(names, call):
+                case tree.ParamDraw(names, origin) | tree.ParamFrom(names, origin):
                     self.expanded.params += [
-                        PlacedParam(prefix + n.text, call, scope, n.span) for n in names
+                        PlacedParam(prefix + n.text, origin, scope, n.span) for n in names
                     ]
-                case tree.ParamFrom():
-                    self._not_yet(statement.span, "params from a checkpoint")
                 case tree.Unroll():
                     self._not_yet(statement.span, "unrolled nets")
         namer = _Namer([s for _, steps in chains for s in steps], self.report)
@@ -120,7 +118,7 @@ class _Expander:
 
     def _not_yet(self, span: Span, what: str) -> None:
         message = f"{what} are parsed but cannot be compiled yet"
-        help = "a net is made of arrows from layer to layer, and its params are drawn"
+        help = "a net is made of arrows from layer to layer"
         self.report.error("SG0190", message, span, help=help)
 
     def _flat(self, chain: tree.Chain, scope: Scope) -> list[_Step]:

@@ -14,7 +14,7 @@ import networkx as nx
 
 from singac.diagnostics import Span
 from singac.layers.kind import LayerKind, Settings, Sizes
-from singac.model.types import Initialiser
+from singac.model.types import Initialiser, Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class NetParam:
 
     name: str
     shape: Sizes
-    initialiser: Initialiser
+    initialiser: Initialiser | Saved
     lr_scale: float
     wd_scale: float
     span: Span

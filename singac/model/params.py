@@ -16,7 +16,8 @@ from singac.layers.kind import ParamSpec, Sizes
 from singac.model.arguments import Matched, as_number, given_twice, match_settings
 from singac.model.expand import Placed, PlacedParam
 from singac.model.graph import Layer, NetParam, ParamUse
-from singac.model.types import Initialiser
+from singac.model.origins import saved
+from singac.model.types import Initialiser, Saved
 from singac.model.values import Scope, Tied, Word, describe, evaluate
 from singac.settings import NOT_NEGATIVE, shape_text
 from singac.syntax import tree
@@ -32,7 +33,7 @@ class _Known:
 
     name: str
     span: Span
-    drawn: tuple[tree.Apply, Scope] | None
+    origin: tuple[tree.Apply | tree.Name | tree.String, Scope] | None
     shape: Sizes | None = None
     shaped_at: Span | None = None
     default: ParamSpec | None = None
@@ -93,7 +94,7 @@ class ParamTable:
                 first = (Place(self._known[param.name].span, "first named here"),)
                 message = f"`{param.name}` is named twice"
                 report.error("SG0109", message, param.span, related=first)
-            self._known[param.name] = _Known(param.name, param.span, (param.call, param.scope))
+            self._known[param.name] = _Known(param.name, param.span, (param.origin, param.scope))
         self._shared = tuple(self._known)
 
     def uses(
@@ -236,15 +237,19 @@ class ParamTable:
             known.name, known.shape, initialiser, lr_scale, wd_scale, known.span, in_panels
         )
 
-    def _initialiser(self, known: _Known, shape: Sizes, spec: ParamSpec) -> Initialiser | None:
-        if known.drawn is None:
+    def _initialiser(
+        self, known: _Known, shape: Sizes, spec: ParamSpec
+    ) -> Initialiser | Saved | None:
+        if known.origin is None:
             kind, given = spec.initialiser
             matched = match_settings(
                 (), INITIALISERS[kind].settings[len(given) :], {}, known.span, self._report
             )
             assert matched is not None, "default initialisers need no more settings"
             return _initialiser(kind, Matched({**given, **matched.values}, {}))
-        call, scope = known.drawn
+        call, scope = known.origin
+        if not isinstance(call, tree.Apply):
+            return saved(call)
         kind = call.path.text
         if kind not in INITIALISERS:
             help = did_you_mean(kind, INITIALISERS)

@@ -6,7 +6,7 @@ Everything a file says is checked, whether a run would use it or not; what a run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from singac.diagnostics import Diagnostic, Exit, Failed, Place, Report, Span, did_you_mean
@@ -17,6 +17,7 @@ from singac.model.equations import Updater
 from singac.model.graph import Layer
 from singac.model.lookups import words_fit
 from singac.model.net import Net, kinds_of, resolve_net
+from singac.model.origins import check_origins
 from singac.model.program import Blocks, Change, gather
 from singac.model.rules import Rules, resolve_rules
 from singac.model.topology import (
@@ -67,7 +68,10 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All that one train block needs; `texts` are the files of the program."""
+    """All that one train block needs; `texts` are the files of the program.
+
+    Of several trains each has a run folder of its own, in one they share: `run` names it.
+    """
 
     net: Net
     dataset: Dataset
@@ -75,6 +79,7 @@ class Model:
     cluster: Cluster
     rules: Rules | None
     texts: tuple[str, ...]
+    run: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +117,7 @@ def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -
     resolved = _resolve_all(program, choices, report, cache)
     trains = _chosen_trains(program, resolved.blocks, choices, report)
     blocks = [(t, _train(t, resolved, report)) for t in trains]
+    runs = _run_names(resolved.blocks.trains)
     cluster = _chosen_cluster(resolved, choices, report)
     models = []
     for block, train in blocks:
@@ -119,9 +125,20 @@ def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -
         if train is not None and cluster is not None:
             net = resolved.nets[block.net.text]
             dataset = resolved.data[net.block.data.text]
-            models.append(Model(net, dataset, train, cluster, rules, tuple(resolved.blocks.files)))
+            files, run = tuple(resolved.blocks.files), runs[block]
+            models.append(Model(net, dataset, train, cluster, rules, files, run))
     report.stop_if_any()
     return tuple(models)
+
+
+def _run_names(trains: Sequence[tree.Train]) -> dict[tree.Train, str]:
+    """Each train's own run folder, called after its net: `rbm`, `rbm-2`; one alone needs none."""
+    if len(trains) == 1:
+        return {trains[0]: ""}
+    nets = [t.net.text for t in trains]
+    counts = [nets[: k + 1].count(net) for k, net in enumerate(nets)]
+    named = zip(trains, nets, counts, strict=True)
+    return {t: net if count == 1 else f"{net}-{count}" for t, net, count in named}
 
 
 def _resolve_all(
@@ -137,6 +154,9 @@ def _resolve_all(
             resolved.data[name] = dataset
     for name, net in blocks.nets.items():
         _net(name, net, resolved, report)
+    graphs = {name: net.graph for name, net in resolved.nets.items()}
+    broken = [name for name in blocks.nets if name not in graphs]
+    check_origins(graphs, blocks.trains, broken, report)
     for name, partition in blocks.partitions.items():
         _partition(name, partition, resolved, report)
     return resolved
@@ -293,7 +313,7 @@ def _counts_steps(block: tree.Train, report: Report) -> bool:
     if epochs is not None:
         message = "how many steps an epoch has is not known before the data is there"
         help = "say steps instead of epochs"
-        report.error("SG0167", message, epochs.span, help=help, exit=Exit.DAMAGED)
+        report.error("SG0179", message, epochs.span, help=help, exit=Exit.DAMAGED)
     return epochs is None
 
 

@@ -22,6 +22,23 @@ class Initialiser:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """A param starts as the one of its name in a checkpoint.
+
+    Either the newest of the train block of net `train`, which has its own run folder beside that
+    of this run, or the one that `path` means.
+    """
+
+    train: str = ""
+    path: str = ""
+
+    @property
+    def key(self) -> str:
+        """The train's name, or the path, which has a slash in it."""
+        return self.train or self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """The updater as assigns over `w`, `g` and its states, done in order, element by element.
 

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from singac.model.types import Initialiser
+from singac.model.types import Initialiser, Saved
 
 LANES = 16  # floats of a vector of generated code; rows of buffers and panels are padded to it
 
@@ -53,7 +53,7 @@ class Param:
     layout: Layout
     start: int
     floats: int
-    initialiser: Initialiser
+    initialiser: Initialiser | Saved
     lr_scale: float = 1.0
     wd_scale: float = 1.0
 

@@ -28,7 +28,7 @@ KINDS: tuple[type, ...] = (
     operations.GroupSum, operations.Redistribute, exchange.Part, exchange.Exchange,
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
     plan.Send, plan.Receive,
-    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Param, plan.Slice,
+    plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Saved, plan.Param, plan.Slice,
     plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
     plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Plan,
 )

@@ -16,6 +16,7 @@ from singac.layers.operations import Operation
 from singac.model.types import CLIP_SCALE as CLIP_SCALE
 from singac.model.types import Every as Every
 from singac.model.types import Initialiser as Initialiser
+from singac.model.types import Saved as Saved
 from singac.model.types import Schedule as Schedule
 from singac.model.types import Topology as Topology
 from singac.model.types import Training as Training

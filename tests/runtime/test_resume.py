@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from runtime import checkpoint
 from runtime.checkpoint import Damaged
 from singac.plan.plan import Every
+from singac.saved import listed
 
 STEPS = 12
 
@@ -79,7 +80,7 @@ def test_a_damaged_checkpoint_is_passed_over(whole: Path, saved: Path) -> None:
 
 
 def test_without_a_sound_checkpoint_nothing_starts(saved: Path) -> None:
-    for path in checkpoint.listed(saved / "checkpoints"):
+    for path in listed(saved / "checkpoints"):
         (path / "params.safetensors").write_bytes(b"nonsense")
     finished = resumed(saved, 2, 2)
     assert finished.code == 4

@@ -15,6 +15,7 @@ from test_training import params, scores, softmax
 from runtime import checkpoint
 from runtime.best import Best, judge
 from singac.plan.plan import Every, Plan
+from singac.saved import listed
 
 PATIENCE, STEPS, RATE = 3, 60, 3.0
 
@@ -104,7 +105,7 @@ def test_a_run_resumed_over_messages_stops_in_the_same_step_with_the_same_bits(
 
 
 def checkpoints(folder: Path) -> list[int]:
-    found = checkpoint.listed(folder / "checkpoints")
+    found = listed(folder / "checkpoints")
     return [checkpoint.read_manifest(path).step for path in found]
 
 
