@@ -6,7 +6,6 @@ it waits for nobody on its way.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,9 @@ from pathlib import Path
 from runtime import checkpoint, snapshot
 from runtime.best import Start, judge
 from runtime.channel import Message
+from runtime.divergence import check_metrics
 from runtime.stub import RING, TEST_SLOT, VALIDATE_SLOT, Stub, Sums
 from singac.plan.plan import Plan
-
-
-class Diverged(Exception):
-    """A metric is no longer a number."""
 
 
 class Chief:
@@ -43,10 +39,7 @@ class Chief:
     # Metrics of training
 
     def follow(self, done: int, all_of_them: bool) -> None:
-        """Read the metrics of the `done` steps that are complete; of all of them if asked.
-
-        Raises Diverged when one is not finite.
-        """
+        """Read the metrics of the `done` steps that are complete; of all of them if asked."""
         while self._read < done and (all_of_them or self._read < done - 1 or self._is_posted()):
             self._read_step(self._read)
             self._read += 1
@@ -57,15 +50,8 @@ class Chief:
     def _read_step(self, step: int) -> None:
         sums = self._stub.sums(*slot_of(step - self._first))
         done = step + 1
-        if not all(map(math.isfinite, sums)):
-            raise Diverged(self._which(sums, done))
         if self._plan.training.display.due(done):
             self._show(done, self._means(sums, self._plan.training.batch))
-
-    def _which(self, sums: Sums, done: int) -> str:
-        named = zip(self._plan.metrics, sums, strict=True)
-        name, value = next((n, v) for n, v in named if not math.isfinite(v))
-        return f"{name} became {value} in step {done}"
 
     def _show(self, done: int, means: dict[str, float]) -> None:
         now = time.perf_counter()
@@ -81,20 +67,20 @@ class Chief:
     # Tests, validations and checkpoints
 
     def tested(self, done: int, round_: int, examples: int) -> None:
-        """Wait for all workers' sums of a test and tell the means."""
+        """Wait for all workers' sums of a test and tell the means; raises Diverged."""
         means = self._means(self._stub.sums(TEST_SLOT, round_), examples)
+        check_metrics(means.items(), f"in the test after step {done}")
         self._tell(_event("test", done, means))
 
     def validated(self, done: int, round_: int, examples: int) -> bool:
         """Wait for all workers' sums of a validation and tell the means.
 
         Gives whether training ends here, which the others hear if it may. The best params so far
-        are saved. Raises Diverged when the loss is not finite.
+        are saved. Raises Diverged.
         """
         means = self._means(self._stub.sums(VALIDATE_SLOT, round_), examples)
+        check_metrics(means.items(), f"in the validation after step {done}")
         loss = next(iter(means.values()))
-        if not math.isfinite(loss):
-            raise Diverged(f"loss became {loss} in the validation after step {done}")
         self._tell(_event("validate", done, means))
         patience = self._plan.training.early_stop
         if not patience:
@@ -123,6 +109,7 @@ class Chief:
         """Write a checkpoint, unless this step has one.
 
         A disk that refuses is worth a warning, but not for the last one: then OSError is raised.
+        Raises Diverged for a param that is not finite.
         """
         if self._saved == done:
             self._only_best = None

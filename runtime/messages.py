@@ -17,6 +17,7 @@ import numpy as np
 from mpi4py import MPI
 
 from runtime import patience
+from runtime.divergence import bad_gradient
 from runtime.parcels import Parcels
 from runtime.progress import Mark, Phase
 from runtime.stub import (
@@ -185,7 +186,7 @@ class MessageStub:
                 return lambda _: self._push(param)
             case Serve(index):
                 call = kernels.update(index, _gathered(self._exchanges[index]))
-                return lambda _: self._serve(index, call)
+                return lambda step: self._serve(index, call, step)
             case Norm(index):
                 exchange = self._exchanges[index]
                 out = self._squares[index : index + 1].ctypes.data
@@ -242,14 +243,15 @@ class MessageStub:
         factor.function(*factor.arguments)
         MPI.Prequest.Startall(self._squares_in())
 
-    def _serve(self, index: int, update: NativeCall) -> None:
+    def _serve(self, index: int, update: NativeCall, step: int) -> None:
         exchange = self._exchanges[index]
         self._mark.phase(Phase.AWAITING_GRADIENTS)
         self._complete(exchange.gradients_in)
         # The update is in place.
         self._complete(exchange.params_out)
         self._mark.phase(Phase.COMPUTING)
-        update.function(*update.arguments)
+        if update.function(*update.arguments):
+            raise bad_gradient(self._plan.params[self._plan.slices[index].param].name, step)
         MPI.Prequest.Startall(exchange.gradients_in)
         MPI.Prequest.Startall(exchange.params_out)
 

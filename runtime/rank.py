@@ -43,7 +43,7 @@ def main() -> None:
 
 def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:
     """Run, and say how it ended."""
-    from runtime.chief import Diverged
+    from runtime.divergence import Diverged
 
     failure: Message = {"event": "failure"}
     try:

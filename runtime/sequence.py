@@ -8,6 +8,8 @@
 
 A TURN waits for a target that grows by `arrivals` each time, whatever the step is.
 
+A call that does not give 0 is the last: the rest of the records is left.
+
 Where many processes share a core, each comes back to a cold cache; what it need not do in Python
 then matters more than anything else.
 """
@@ -15,7 +17,7 @@ then matters more than anything else.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
 import numpy as np
@@ -23,6 +25,8 @@ import numpy as np
 from runtime import counters
 from runtime.progress import PHASE, Mark, Phase
 from singac.codegen import native
+
+Refusal = Callable[[int], object]  # takes the step
 
 WORDS = 10
 MOST_ARGUMENTS = 8
@@ -73,8 +77,13 @@ call:
   %a7 = load i64, ptr %at7
   %a8 = load i64, ptr %at8
   %a9 = load i64, ptr %at9
-  call i32 %place(i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %a6, i64 %a7, i64 %a8, i64 %a9)
-  br label %done
+  %result = call i32 %place(i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %a6, i64 %a7, i64 %a8, i64 %a9)
+  %refused = icmp ne i32 %result, 0
+  br i1 %refused, label %refusal, label %done
+refusal:
+  %k32 = trunc i64 %k to i32
+  %number = add i32 %k32, 1
+  ret i32 %number
 wait:
   %steps = add i64 %step, %a3
   %target = mul i64 %steps, %a2
@@ -112,11 +121,19 @@ class Sequence:
         self._spins, self._kernel = counters.spins(processes), counters.kernel_address()
         self._phase = mark.address + PHASE * 8
         self._kept: list[Callable[..., int]] = []
+        self._refusals: dict[int, Refusal] = {}
 
-    def call(self, function: Callable[..., int], *arguments: int) -> None:
-        """Call a native function with at most eight addresses or integers."""
+    def call(
+        self, function: Callable[..., int], *arguments: int, refused: Refusal | None = None
+    ) -> None:
+        """Call a native function with at most eight addresses or integers.
+
+        It may give another number than 0 where `refused` tells what comes of it.
+        """
         assert len(arguments) <= MOST_ARGUMENTS, "a record holds eight arguments"
         self._kept.append(function)
+        if refused is not None:
+            self._refusals[len(self._records) + 1] = refused
         place = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
         assert place, "a loaded function has an address"
         self._add(Kind.CALL, place, *arguments)
@@ -138,10 +155,13 @@ class Sequence:
         table = np.array(self._records, np.int64)
         address, count, run = table.ctypes.data, len(table), self._run
         spins, kernel, phase, kept = self._spins, self._kernel, self._phase, (table, self._kept)
+        refusals: Mapping[int, Refusal] = self._refusals
 
         def work_off(step: int) -> None:
             assert kept, "the table lives as long as the call"
-            run(address, count, step, spins, kernel, phase)
+            refused = run(address, count, step, spins, kernel, phase)
+            if refused:
+                refusals[refused](step)
 
         return work_off
 

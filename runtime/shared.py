@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime import counters, patience
 from runtime.counters import Counters
+from runtime.divergence import bad_gradient
 from runtime.environment import EnvironmentFailure
 from runtime.mail import Mail
 from runtime.progress import Mark, Phase
@@ -52,6 +53,7 @@ class SharedStub:
         self._metrics = len(plan.metrics)
         self._slices_of = _served(plan)
         self._param_of = [s.param for s in plan.slices]
+        self._param_names = [p.name for p in plan.params]
         self._starts = [s.start * FLOAT for s in plan.slices]
         self._worker, self._node, self._mark = process.worker, node, mark
         self._counters = Counters(self._processes)
@@ -176,8 +178,12 @@ class SharedStub:
     def _lower_serve(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
         param = self._param_of[index]
         call = kernels.update(index, self._gathered(index))
+
+        def refused(step: int) -> None:
+            raise bad_gradient(self._param_names[param], step)
+
         sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
-        sequence.call(call.function, *call.arguments)
+        sequence.call(call.function, *call.arguments, refused=refused)
         sequence.arrive(self._updated[param], self._slices_of[param])
 
     def post(self, slot: int, round_: int, sums: Doubles) -> None:

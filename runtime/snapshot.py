@@ -14,6 +14,7 @@ import safetensors.numpy
 from runtime import checkpoint, packing
 from runtime.best import Best
 from runtime.checkpoint import STATES, Manifest, Tensor
+from runtime.divergence import Diverged
 from runtime.initialise import initial
 from runtime.origins import take
 from runtime.packing import Floats, part
@@ -73,12 +74,14 @@ def _places(
 def save(
     plan: Plan, params: Floats, states: Floats, step: int, best: Best | None, folder: Path
 ) -> Path:
-    """Write a checkpoint and give its path; on an error nothing of it remains. Raises OSError."""
+    """Write a checkpoint and give its path; on an error nothing of it remains. Raises OSError,
+    and Diverged for params that are not finite: the checkpoints there are stay as they are.
+    """
     final = folder / checkpoint.folder_name(step)
     temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        tensors = _write_tensors(plan, params, states, temporary)
+        tensors = _write_tensors(plan, params, states, step, temporary)
         training = plan.training
         manifest = Manifest(
             plan.net, step, training.seed, step * training.batch, plan.digest, tensors, best
@@ -91,12 +94,17 @@ def save(
     return final
 
 
-def _write_tensors(plan: Plan, params: Floats, states: Floats, folder: Path) -> tuple[Tensor, ...]:
+def _write_tensors(
+    plan: Plan, params: Floats, states: Floats, step: int, folder: Path
+) -> tuple[Tensor, ...]:
     named = {
         name: packing.unpack(param, floats)
         for name, (param, floats) in _places(plan, params, states)
     }
-    own = {p.name for p in plan.params}
+    own = [p.name for p in plan.params]
+    for name in own:
+        if not np.isfinite(named[name]).all():
+            raise Diverged(f"{name} is not finite after step {step}")
     files = {PARAMS: {n: t for n, t in named.items() if n in own}}
     files[STATES] = {n: t for n, t in named.items() if n not in own}
     return tuple(

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from runtime.data import Feeder
+from runtime.divergence import check_metrics, named_metrics
 from runtime.server import Server
 from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
 from singac.codegen import native as memory
@@ -41,6 +42,7 @@ class Worker:
         self.sums: Doubles = np.zeros(len(plan.metrics))
         self._plan, training = plan, plan.training
         self._data_folder = data_folder
+        self._metrics = named_metrics(plan)
         self._scalars = np.array([0, training.seed, process.first_row, process.rows], np.int64)
         self._arena = memory.allocate(process.memory.arena)
         feeder = self._feeder(TRAIN, once=False) if process.worker is not None else None
@@ -48,7 +50,7 @@ class Worker:
         self._tests: dict[str, Test] = {}
 
     def train(self, step: int) -> None:
-        """One step: forward, backward and this process's part of the update."""
+        """One step: forward, backward and this process's part of the update. Raises Diverged."""
         self._batch = step
         self._scalars[0] = step
         self.sums.fill(0.0)
@@ -56,6 +58,7 @@ class Worker:
             self._server.begin(step)
         for call in self._train:
             call(step)
+        check_metrics(zip(self._metrics, self.sums.tolist(), strict=True), f"in step {step + 1}")
 
     def tests(self, part: str) -> bool:
         """Whether this process has a test program and a part of the data for it."""

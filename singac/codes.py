@@ -152,7 +152,7 @@ CODES: dict[str, str] = {
     "SG0909": "a part of the data that is read has examples",
     "SG0910": "no process of a run fails",
     "SG0911": "every process of a run shows signs of life",
-    "SG0912": "loss and params stay finite",
+    "SG0912": "loss, metrics, gradients and params stay finite",
     "SG0913": "a run goes on until it is done or stopped",
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",

@@ -62,12 +62,13 @@ ZERO = vector(0.0)
 # Functions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """An entry point under construction: where to emit, and the pointers it was given."""
+    """An entry point under construction: where to emit, the pointers it was given, its result."""
 
     builder: ir.IRBuilder
     arguments: tuple[ir.Value, ...]
+    result: ir.Value
 
 
 def new_module(host: Host) -> ir.Module:
@@ -80,14 +81,16 @@ def new_module(host: Host) -> ir.Module:
 def entry(module: ir.Module, name: str, arguments: int) -> Iterator[Entry]:
     """A function Python may call: pointers in, 0 out, denormals taken for zero within.
 
-    What the `with` emits is its body; it returns where the `with` ends.
+    What the `with` emits is its body; it returns where the `with` ends, another number than 0
+    where it sets the `result`.
     """
     function = ir.Function(module, ir.FunctionType(I32, [POINTER] * arguments), name)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     restore = _flush_denormals(builder)
-    yield Entry(builder, tuple(function.args))
+    made = Entry(builder, tuple(function.args), i32(0))
+    yield made
     restore()
-    builder.ret(i32(0))
+    builder.ret(made.result)
 
 
 def shared(

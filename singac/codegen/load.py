@@ -34,7 +34,8 @@ class Native:
 
     `stretches[k](arena, params, gradients, metrics, scalars)` runs stretch k of the plan;
     `update(w, gradient, gradient_stride, workers, state, state_stride, floats, scalars)` updates
-    part of a slice. All arguments are addresses or integers, strides in bytes.
+    part of a slice and gives 1 when its gradient is not finite, else 0. All arguments
+    are addresses or integers, strides in bytes.
     """
 
     stretches: Mapping[int, Callable[..., int]]

@@ -10,17 +10,19 @@ from singac.codegen.elementwise import Evaluator
 from singac.codegen.host import Host
 from singac.codegen.ir import (
     FLOAT_BYTES,
+    I32,
     I64,
     LANES,
     broadcast,
     entry,
+    fma,
     fold,
     i64,
     load,
-    loop,
     new_module,
     offset,
     store,
+    vector,
 )
 from singac.layers.expression import Draw, Scalar, Variable
 from singac.plan.plan import Update
@@ -36,6 +38,9 @@ def build(update: Update, host: Host) -> str:
 
         gradient + 0 * stride   worker 0  | g g g g ...
         gradient + 1 * stride   worker 1  | g g g g ...   -> g, then w and the states in place
+
+    Gives 1 when the sum has a value that is not finite: then 0 * g is no 0. What has been updated
+    until that is known is not to be used.
     """
     module = new_module(host)
     with entry(module, NAME, ARGUMENTS) as function:
@@ -54,13 +59,24 @@ def build(update: Update, host: Host) -> str:
             )
             for k, (name, _) in enumerate(update.states)
         }
-        with loop(builder, i64(0), floats, LANES) as i:
+
+        def body(i: ir.Value, zeros: Sequence[ir.Value]) -> Sequence[ir.Value]:
             at = builder.mul(i, i64(FLOAT_BYTES))
             g = summed(builder, offset(builder, gradient, at), stride, workers)
             tensors = {"w": offset(builder, w, at)}
             tensors |= {name: offset(builder, start, at) for name, start in states.items()}
             _apply(builder, update, tensors, g, numbers)
+            return [fma(builder, g, vector(0.0), zeros[0])]
+
+        (zeros,) = fold(builder, i64(0), floats, LANES, [vector(0.0)], body)
+        function.result = _any_not_a_number(builder, zeros)
     return str(module)
+
+
+def _any_not_a_number(builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
+    """1 or 0."""
+    lanes = builder.bitcast(builder.fcmp_unordered("uno", values, values), ir.IntType(LANES))
+    return builder.zext(builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)), I32)
 
 
 def summed(builder: ir.IRBuilder, first: ir.Value, stride: ir.Value, workers: ir.Value) -> ir.Value:
