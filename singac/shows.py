@@ -10,6 +10,7 @@ from singac.partition.partition import PartitionedNet
 from singac.plan import show
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
+from singac.report import screen
 from singac.settings import shape_text
 
 
@@ -27,7 +28,7 @@ def stage(compiled: Compiled, name: str | None, form: str, process: int | None) 
     if form == "json":
         return to_json(compiled.plan)
     if process is None:
-        return show.show(compiled.plan)
+        return screen.show(compiled.plan)
     _check_rank(compiled.plan, process)
     return show.show_process(compiled.plan, process)
 

@@ -25,6 +25,7 @@ ORDER = (
     ("singac.model",),
     ("singac.partition",),
     ("singac.plan",),
+    ("singac.report",),
     ("singac.codegen",),
     ("singac.compile", "singac.warm", "singac.words", "singac.codes", "runtime"),
     ("singac.shows", "singac.trained", "singac.arguments"),

@@ -8,8 +8,9 @@ from pathlib import PurePath
 from singac.diagnostics import Span
 from singac.layers.kind import Dimension, columns
 from singac.model.graph import Layer
+from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet, SubLayer
-from singac.plan.plan import Held, PlacedLayer
+from singac.plan.plan import Held, Place, PlacedLayer
 
 
 def placed_layers(net: PartitionedNet) -> tuple[PlacedLayer, ...]:
@@ -38,6 +39,18 @@ def _held(pieces: list[SubLayer]) -> Iterator[Held]:
         assert piece.dimension is Dimension.BATCH, "a layer is cut on what its pieces say"
         width = columns(piece.layer.shape)
         yield Held(piece.worker, piece.piece.start, piece.piece.size, 0, width)
+
+
+def places_of(model: Model) -> tuple[Place, ...]:
+    """Where the program says what is not said of one layer."""
+    rules = () if model.rules is None else tuple(model.rules.cuts.values())
+    spans = {
+        "batch": model.train.spans.get("batch"),
+        "workers": model.cluster.workers_at,
+        "servers": model.cluster.servers_at,
+        "partition": rules[0].span if rules else None,
+    }
+    return tuple(Place(what, _place(span)) for what, span in spans.items() if span is not None)
 
 
 def _place(span: Span) -> str:

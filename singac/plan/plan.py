@@ -258,6 +258,14 @@ class PlacedLayer:
     pieces: tuple[Held, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the program says what `what` is: the `batch`, `workers`, `servers` or `partition`."""
+
+    what: str
+    at: str
+
+
 # -- the whole -------------------------------------------------------------------------------------
 
 
@@ -307,6 +315,7 @@ class Plan:
     processes: tuple[Process, ...]
     layers: tuple[PlacedLayer, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def trains(self) -> bool:

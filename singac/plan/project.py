@@ -28,7 +28,7 @@ from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
 from singac.plan import estimate
 from singac.plan.fuse import fuse, stored
-from singac.plan.layers import placed_layers
+from singac.plan.layers import placed_layers, places_of
 from singac.plan.order import (
     Item,
     Order,
@@ -105,6 +105,7 @@ def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) ->
         processes,
         layers=placed_layers(net),
         exchanges=tuple(projector.exchanges),
+        places=places_of(model),
     )
 
 

@@ -1,4 +1,4 @@
-"""A plan as text: who does what, what moves, what it costs; one screen for four processes."""
+"""Parts of a plan as text: its header, one process in full, tables and words for all of them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,10 @@ from singac.plan.plan import (
 FLOAT_BYTES = 4
 
 
-def show(plan: Plan) -> str:
-    """The whole plan: header, params and their owners, costs of processes, one program."""
-    parts = [_header(plan), _params(plan), _processes(plan), _program(plan, plan.processes[0])]
-    return "\n\n".join(parts) + "\n"
-
-
 def show_process(plan: Plan, rank: int) -> str:
     """One process: its costs, its program step by step, its buffers."""
     process = plan.processes[rank]
-    parts = [_header(plan), _process_lines(process), _program(plan, process)]
+    parts = [header(plan), _process_lines(process), program(plan, process)]
     buffers = [
         (b.name, f"{b.rows} x {b.columns}", _bytes(b), b.offset, f"{b.first} to {b.last}")
         for b in sorted(process.train.buffers, key=lambda b: b.offset)
@@ -50,7 +44,8 @@ def _bytes(buffer: Buffer) -> str:
     return size(buffer.floats * FLOAT_BYTES)
 
 
-def _header(plan: Plan) -> str:
+def header(plan: Plan) -> str:
+    """What is trained, on how many processes."""
     topology, training = plan.topology, plan.training
     where = "in processes of their own" if topology.separate else "beside the workers"
     return "\n".join(
@@ -72,51 +67,10 @@ def _examples(data: Data) -> str:
     return f"{data.train:,} examples to train, {data.test:,} to test{validate}"
 
 
-def _params(plan: Plan) -> str:
-    rows = []
-    for index, param in enumerate(plan.params):
-        owners = ", ".join(_owned(plan, s) for s in plan.slices if s.param == index)
-        shape = " x ".join(map(str, param.shape))
-        rows.append((param.name, shape, size(param.floats * FLOAT_BYTES), owners))
-    return table(("param", "shape", "bytes", "on servers"), rows)
-
-
-def _owned(plan: Plan, piece: Slice) -> str:
+def owned_share(plan: Plan, piece: Slice) -> str:
+    """A slice's server, and how much of the param it is."""
     share = (piece.stop - piece.start) / plan.params[piece.param].floats
     return f"{piece.server}" if share == 1 else f"{piece.server} ({share:.0%})"
-
-
-def _processes(plan: Plan) -> str:
-    rows = [_cells(plan, p) for p in plan.processes]
-    head = (
-        "process",
-        "worker",
-        "rows",
-        "server",
-        "owns",
-        "memory",
-        "MFLOP a step",
-        "sent",
-        "received",
-    )
-    text = table(head, rows)
-    return f"{text}\nimbalance {imbalance(plan):.2f} (most over mean floating-point operations)"
-
-
-def _cells(plan: Plan, process: Process) -> tuple[object, ...]:
-    owned = sum(s.stop - s.start for s in plan.slices if s.server == process.server)
-    rows = f"{process.first_row} to {process.first_row + process.rows - 1}"
-    return (
-        process.rank,
-        "-" if process.worker is None else process.worker,
-        "-" if process.worker is None else rows,
-        "-" if process.server is None else process.server,
-        "-" if process.server is None else size(owned * FLOAT_BYTES),
-        size(process.memory.total),
-        f"{process.flops / 1e6:,.2f}",
-        size(process.bytes_sent),
-        size(process.bytes_received),
-    )
 
 
 def _process_lines(process: Process) -> str:
@@ -137,7 +91,8 @@ def imbalance(plan: Plan) -> float:
     return max(loads) * len(loads) / max(sum(loads), 1)
 
 
-def _program(plan: Plan, process: Process) -> str:
+def program(plan: Plan, process: Process) -> str:
+    """The steps of a process in order."""
     lines = [f"a training step of process {process.rank}"]
     lines += [f"  {line}" for line in _lines(plan, process.train.steps)]
     return "\n".join(lines)

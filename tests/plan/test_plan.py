@@ -15,7 +15,8 @@ from singac.diagnostics import Source
 from singac.model.resolve import Choices, resolve
 from singac.plan.encode import UnreadablePlan, from_json, to_json
 from singac.plan.plan import Plan, Push, Run, Serve
-from singac.plan.show import show, show_process
+from singac.plan.show import show_process
+from singac.report.screen import show
 from singac.syntax.parse import parse
 from tests.plan.orders import NETS
 from tests.programs import plan, plan_of, small
