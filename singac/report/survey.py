@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from singac.plan.plan import Held, Plan, Process, Pull, Push, Serve, Slice
+from singac.plan.estimate import exchanged_bytes
+from singac.plan.plan import Held, Plan, Process, Pull, Push, Send, Serve, Slice
 
 FLOAT_BYTES = 4
 
@@ -133,7 +134,7 @@ def owned(plan: Plan, server: int) -> tuple[Slice, ...]:
 
 def moves(plan: Plan) -> tuple[Move, ...]:
     """All that moves in a training step, the dearest first."""
-    found = [*_pushed_and_pulled(plan)]
+    found = [*_pushed_and_pulled(plan), *_exchanged(plan)]
     return tuple(sorted((m for m in found if m.total), key=lambda m: -m.total))
 
 
@@ -149,6 +150,18 @@ def _pushed_and_pulled(plan: Plan) -> Iterator[Move]:
         # What is not learnt is not sent again.
         down = sum(_across(s, pulls[index], places) for s in slices) if pushes[index] else 0
         yield Move(param.name, "workers", to, up, down)
+
+
+def _exchanged(plan: Plan) -> Iterator[Move]:
+    """What workers of a group hand each other in a step."""
+    bytes_of = [0] * len(plan.exchanges)
+    for process in plan.processes:
+        for step in process.train.steps:
+            if isinstance(step, Send):
+                exchange = plan.exchanges[step.exchange]
+                bytes_of[step.exchange] += exchanged_bytes(exchange, member_of(plan, process))[0]
+    for exchange, moved in zip(plan.exchanges, bytes_of, strict=True):
+        yield Move(exchange.name, "workers", "workers", moved)
 
 
 def _param_ranks(plan: Plan, kind: type[Push] | type[Pull]) -> list[list[int]]:
