@@ -39,6 +39,9 @@ CODES: dict[str, str] = {
     "SG0133": "the starting value of a state is a finite number",
     "SG0134": "a block and a kind of layer have different names",
     # nets
+    "SG0135": "`<->` joins a visible layer to a hidden one",
+    "SG0136": "the two layers of a pair have one weight",
+    "SG0137": "an RBM is trained by CD or PCD, and they train nothing else",
     "SG0140": "a block does not contain itself",
     "SG0141": "a block is fed by one source",
     "SG0142": "a net has layers",

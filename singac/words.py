@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from singac.initialisers import INITIALISERS
+from singac.model.algorithms import ALGORITHMS
 from singac.model.definitions import built_in
 from singac.model.equations import Updater
 from singac.model.net import kinds_of
-from singac.model.training import ALGORITHMS
 from singac.model.updaters import rate_of, settings_of
 from singac.plan.show import table
 from singac.schedules import SCHEDULES
@@ -50,7 +50,7 @@ def sources() -> tuple[Word, ...]:
 
 
 def algorithms() -> tuple[Word, ...]:
-    return tuple(Word(name, meaning, ()) for name, meaning in ALGORITHMS.items())
+    return tuple(Word(name, a.summary, a.settings) for name, a in ALGORITHMS.items())
 
 
 def initialisers() -> tuple[Word, ...]:

@@ -36,11 +36,25 @@ def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec
     )
 
 
+def forward_role(weight: Operand) -> Role:
+    """The product x W of a weight; of a transposed one W' is stored."""
+    return Role.INPUT_GRADIENT if weight.transposed else Role.FORWARD
+
+
+def backward_role(weight: Operand) -> Role:
+    """The product y W' of a weight; of a transposed one W' is stored."""
+    return Role.FORWARD if weight.transposed else Role.INPUT_GRADIENT
+
+
+def weight_sides(weight: Operand, inputs: str, outputs: str) -> tuple[str, str]:
+    """Left and right side of the product that gives the gradient of a weight as it is stored."""
+    return (outputs, inputs) if weight.transposed else (inputs, outputs)
+
+
 def _forward(use: Use, training: bool) -> tuple[Operation, ...]:
-    """y = x W + b; with a transposed weight W' is stored, and y = x W is an input gradient's."""
+    """y = x W + b."""
     weight, y = use.params["weight"], use.name
-    role = Role.INPUT_GRADIENT if weight.transposed else Role.FORWARD
-    product = Product(role, y, use.sources[0].name, weight.name)
+    product = Product(forward_role(weight), y, use.sources[0].name, weight.name)
     if "bias" not in use.params:
         return (product,)
     biased = add(Variable(y), Variable(use.params["bias"].name))
@@ -53,10 +67,9 @@ def _backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
     assert dy is not None, "a dense layer that nothing reads has no backward"
     operations: list[Operation] = []
     if (dx := wanted.sources[0]) is not None:
-        role = Role.FORWARD if weight.transposed else Role.INPUT_GRADIENT
-        operations.append(Product(role, dx, dy, weight.name))
+        operations.append(Product(backward_role(weight), dx, dy, weight.name))
     if (dw := wanted.params.get("weight")) is not None:
-        left, right = (dy, x) if weight.transposed else (x, dy)
+        left, right = weight_sides(weight, x, dy)
         begun = dw in wanted.begun
         operations.append(Product(Role.WEIGHT_GRADIENT, dw, left, right, accumulate=begun))
     if (db := wanted.params.get("bias")) is not None:

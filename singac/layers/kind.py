@@ -6,6 +6,7 @@ Later stages know only these answers, never a layer's name.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +63,10 @@ class Use:
         """Name of an inner tensor of the layer; no layer can be called so."""
         return inner_name(self.name, role)
 
+    def stream_of(self, role: str) -> int:
+        """What seeds the random numbers of a tensor that is drawn beside the layer's own."""
+        return zlib.crc32(self.inner(role).encode()) >> 1
+
 
 def inner_name(layer: str, role: str) -> str:
     return f"{layer}/{role}"
@@ -104,6 +109,46 @@ class Answer(StrEnum):
     HIGHEST = "the class with the highest score"
 
 
+class End(StrEnum):
+    """Which end of an undirected connection a layer is: `visible <-> hidden`."""
+
+    VISIBLE = "visible"
+    HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two layers joined by `<->`."""
+
+    visible: Use
+    hidden: Use
+
+
+@dataclass(frozen=True, slots=True)
+class Gibbs:
+    """How a pair is trained: by contrast with what `steps` Gibbs steps from the data give.
+
+    `gradients` has the name of the gradient of each of the pair's params; those already `begun` are
+    added to.
+    """
+
+    steps: int
+    gradients: Mapping[str, str]
+    begun: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What an undirected connection means; its hidden end says.
+
+    contrast(pair, gibbs)        operations from the data to the gradients of the pair's params
+    reconstruct(pair)            operations from the hidden layer's result to the data again
+    """
+
+    contrast: Callable[[Pair, Gibbs], tuple[Operation, ...]]
+    reconstruct: Callable[[Pair], tuple[Operation, ...]]
+
+
 class Misfit(Exception):
     """Sources a layer cannot take: `source` is the slot at fault (None: their number), and why."""
 
@@ -126,6 +171,7 @@ class LayerKind:
     answer                       what a loss or metric predicts by its source 0
     label_slot                   the source that holds class numbers below the columns of source 0
     words(settings)              source 0 is a field of whole numbers below this
+    end, energy                  which end of `<->` it is; what that means (hidden ends)
     """
 
     name: str
@@ -146,6 +192,8 @@ class LayerKind:
     or_more: bool = False
     inner: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
     words: Callable[[Settings], int] | None = None
+    end: End | None = None
+    energy: Energy | None = None
 
 
 def columns(shape: Sizes) -> int:

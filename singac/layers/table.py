@@ -13,6 +13,7 @@ from singac.layers.kind import LayerKind
 from singac.layers.lookup import EMBEDDING, ONEHOT
 from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS, TOP_K
 from singac.layers.norm import LAYER_NORM, SOFTMAX
+from singac.layers.rbm import RBM_HIDDEN, RBM_VISIBLE
 from singac.layers.shape import FLATTEN, RESHAPE
 
 # fmt: off
@@ -23,6 +24,7 @@ KINDS: Mapping[str, LayerKind] = {
         EMBEDDING, ONEHOT,
         CONV, MAX_POOL, AVG_POOL, LRN, CROP_MIRROR,
         ADD, MULTIPLY, CONCAT, SLICE, FLATTEN, RESHAPE,
+        RBM_VISIBLE, RBM_HIDDEN,
         SOFTMAX_LOSS, EUCLIDEAN_LOSS, SIGMOID_LOSS, ACCURACY_METRIC, TOP_K,
     )
 }

@@ -31,13 +31,17 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A layer to be: its full name, its kind's word, its arguments and what they may name."""
+    """A layer to be: its full name, its kind's word, its arguments and what they may name.
+
+    `undirected` when `<->` leads to it.
+    """
 
     name: str
     step: tree.LayerStep
     scope: Scope
     prefix: str
     sources: tuple[SourceRef, ...]
+    undirected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def expand(
 class _Step:
     step: tree.LayerStep
     repeated: bool
+    undirected: bool = False
 
 
 class _Expander:
@@ -125,9 +130,20 @@ class _Expander:
         found: list[_Step] = []
         for link in chain.links:
             if link.undirected:
-                self._not_yet(link.span, "undirected connections")
-            self._unrepeat(link.step, scope, False, found)
+                found += self._joined(link)
+            else:
+                self._unrepeat(link.step, scope, False, found)
         return found
+
+    def _joined(self, link: tree.Link) -> list[_Step]:
+        """The layer at the other end of an undirected connection."""
+        step = link.step
+        if isinstance(step, tree.LayerStep) and step.kind.text not in self.blocks:
+            return [_Step(step, repeated=False, undirected=True)]
+        message = "`<->` leads to one layer, not to a block or a repeat"
+        help = "vis: rbm_visible(units) <-> hid: rbm_hidden(units)"
+        self.report.error("SG0135", message, link.span, help=help)
+        return []
 
     def _unrepeat(self, step: tree.Step, scope: Scope, repeated: bool, found: list[_Step]) -> None:
         if len(found) > MOST_LAYERS:
@@ -165,7 +181,7 @@ class _Expander:
             if step.step.kind.text in self.blocks:
                 last = self._block(step.step, name, sources, scope, inside)
             else:
-                last = self._layer(step.step, name, sources, scope, prefix)
+                last = self._layer(step, name, sources, scope, prefix)
             sources = (SourceRef(last or name, step.step.span),)
         return last
 
@@ -178,14 +194,16 @@ class _Expander:
 
     def _layer(
         self,
-        step: tree.LayerStep,
+        given: _Step,
         name: str,
         sources: tuple[SourceRef, ...],
         scope: Scope,
         prefix: str,
     ) -> str:
+        step = given.step
         if self._is_new(name, step.span):
-            self.expanded.layers.append(Placed(name, step, scope, prefix, sources))
+            placed = Placed(name, step, scope, prefix, sources, given.undirected)
+            self.expanded.layers.append(placed)
             self.expanded.outputs[name] = name
         return name
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from singac.diagnostics import Span
-from singac.layers.kind import LayerKind, Settings, Sizes
+from singac.layers.kind import End, LayerKind, Settings, Sizes
 from singac.model.types import Initialiser, Saved
 
 
@@ -28,7 +28,10 @@ class ParamUse:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer of the net; `kind` is None for a field of the data."""
+    """A layer of the net; `kind` is None for a field of the data.
+
+    `partner` is the other end of an undirected connection.
+    """
 
     name: str
     kind: LayerKind | None
@@ -37,6 +40,7 @@ class Layer:
     shape: Sizes
     params: tuple[ParamUse, ...]
     span: Span
+    partner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,18 @@ class NetGraph:
         edges = self._graph.out_edges(name, data="slot")
         found = sorted((self._position[target], slot) for _, target, slot in edges)
         return tuple((self._layers[self._order[i]], slot) for i, slot in found)
+
+    def pairs(self) -> tuple[tuple[Layer, Layer], ...]:
+        """The undirected pairs at the top, (visible, hidden): what is hidden there feeds nothing.
+
+        They see the data through the pairs below.
+        """
+        ends = (n for n in self._order if self._is_hidden(n) and not self.consumers(n))
+        return tuple((self._layers[self._layers[n].sources[0]], self._layers[n]) for n in ends)
+
+    def _is_hidden(self, name: str) -> bool:
+        kind = self._layers[name].kind
+        return kind is not None and kind.end is End.HIDDEN
 
     def between(self, first: str, last: str) -> tuple[str, ...]:
         """Every layer on a path from `first` to `last`, both included; empty without a path."""

@@ -26,6 +26,7 @@ from singac.model.arguments import match_settings
 from singac.model.equations import PointwiseLayer, settings_of, with_settings
 from singac.model.expand import Expanded, Placed, expand, unknown_source
 from singac.model.graph import Layer, NetGraph, NetParam, ParamUse, arrows, find_cycle, in_order
+from singac.model.pairs import check_alone, check_ends, check_weight, joined
 from singac.model.params import ParamTable, RoleArguments, split_arguments
 from singac.model.values import Scope
 from singac.settings import shape_text
@@ -179,6 +180,7 @@ class _Builder:
         self.expanded, self.sources, self.report = expanded, sources, report
         self.kinds, self.blocks = kinds, blocks
         self.done: dict[str, Layer] = {}
+        self.said: dict[str, tuple[Placed, RoleArguments]] = {}
         self.params = ParamTable(expanded.params, report)
 
     def build(
@@ -195,6 +197,8 @@ class _Builder:
         self.params.check_names(self.done)
         # A param may lack its shape because the layer that uses it is wrong.
         complete = len(layers) == len(self.sources)
+        if complete:
+            check_alone(self.done, self.report)
         return layers, self.params.finish() if complete else ()
 
     def _layer(self, placed: Placed) -> None:
@@ -210,12 +214,20 @@ class _Builder:
         if matched is None or any(n not in self.done for n in names):
             return
         operands = tuple(Operand(n, self.done[n].shape) for n in names)
+        if not check_ends(placed, kind, tuple(self.done[n] for n in names), self.report):
+            return
         shape = self._shape(placed, kind, matched.values, operands)
         if shape is not None:
             uses = self._params(placed, kind, matched.values, operands, roles)
-            self.done[placed.name] = Layer(
-                placed.name, kind, matched.values, names, shape, uses, span
-            )
+            layer = Layer(placed.name, kind, matched.values, names, shape, uses, span)
+            self.done[placed.name], self.said[placed.name] = layer, (placed, roles)
+            if placed.undirected:
+                self._join(self.done[names[0]], layer)
+
+    def _join(self, visible: Layer, hidden: Layer) -> None:
+        self.done |= {layer.name: layer for layer in joined(visible, hidden)}
+        placed, roles = self.said[visible.name]
+        check_weight(placed, roles, visible, hidden, self.params, self.report)
 
     def _params(
         self,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from singac.diagnostics import Diagnostic, Exit, Failed, Place, Report, Span, did_you_mean
 from singac.layers.kind import LayerKind, Sizes, columns
+from singac.model.algorithms import trains
 from singac.model.arguments import collect
 from singac.model.definitions import definitions
 from singac.model.equations import Updater
@@ -296,9 +297,12 @@ def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock 
     train = resolve_train(block, examples, resolved.updaters, scope, report)
     if absent and not _counts_steps(block, report):
         return None
-    if net is None or dataset is None or not _has_loss(net, block, report):
+    if net is None or dataset is None or train is None:
         return None
-    if train is not None and not absent:
+    algorithm, span = train.training.algorithm, train.spans.get("algorithm", block.net.span)
+    if not trains(algorithm, net.graph, span, net.block.name.span, report):
+        return None
+    if not absent:
         data = resolved.blocks.data[dataset.name]
         if train.training.test.every and not dataset.facts.test:
             _no_part("test", train, data, report)
@@ -327,16 +331,6 @@ def _no_part(part: str, train: TrainBlock, data: tree.Data, report: Report) -> N
 def _no_net(name: tree.Name, blocks: Blocks, report: Report) -> None:
     help = did_you_mean(name.text, blocks.nets) or f"net {name.text} on DATA {{ ... }}"
     report.error("SG0174", f"there is no net `{name.text}`", name.span, help=help)
-
-
-def _has_loss(net: Net, block: tree.Train, report: Report) -> bool:
-    if any(layer.kind is not None and layer.kind.is_loss for layer in net.graph.layers()):
-        return True
-    related = (Place(net.block.name.span, "this net"),)
-    message = f"the net `{net.graph.name}` has no loss to train by"
-    help = "end it in a loss: [fc2, label] -> softmax_loss"
-    report.error("SG0175", message, block.net.span, related=related, help=help)
-    return False
 
 
 def _chosen_trains(

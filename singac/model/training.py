@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.model.algorithms import Chosen, resolve_algorithm
 from singac.model.arguments import as_number, as_whole, given_twice, match_settings
 from singac.model.equations import Updater
 from singac.model.types import Every, Training, Update
 from singac.model.updaters import resolve_update
-from singac.model.values import Called, Scope, Value, Word, describe, evaluate, show_number
+from singac.model.values import Called, Scope, Value, describe, evaluate, show_number
 from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
 from singac.syntax import tree
 
-ALGORITHMS: Mapping[str, str] = {
-    "BP": "back-propagation",
-}
-LATER_ALGORITHMS = ("BPTT", "CD", "PCD")
 # fmt: off
 SETTINGS: Mapping[str, str] = {
     "algorithm":  "how gradients are found",
@@ -116,9 +113,8 @@ class _Resolver:
         display = times["display"] or Every(max(1, steps // DISPLAYS))
         test, checkpoint = times["test"] or Every(), times["checkpoint"] or Every()
         validate, net = times["validate"] or Every(), self.block.net.text
-        training = Training(
-            net, algorithm, batch, steps, seed, display, test, checkpoint, validate, early_stop
-        )
+        times_of = (display, test, checkpoint, validate, early_stop)
+        training = Training(net, algorithm.name, batch, steps, seed, *times_of, algorithm.gibbs)
         return TrainBlock(training, update, {n: s.span for n, s in self.given.items()})
 
     def _missing(self, name: str, help: str) -> None:
@@ -128,29 +124,9 @@ class _Resolver:
     def _value(self, name: str) -> Value | None:
         return evaluate(self.given[name].value, self.scope, self.report)
 
-    def _algorithm(self) -> str | None:
-        if "algorithm" not in self.given:
-            return "BP"
-        value = self._value("algorithm")
-        span = self.given["algorithm"].value.span
-        name = value.text if isinstance(value, Word) else None
-        if isinstance(value, Called):
-            name = value.name
-        if name in LATER_ALGORITHMS:
-            message = f"`{name}` is parsed but cannot be compiled yet"
-            self.report.error("SG0190", message, span, help="algorithm = BP")
-            return None
-        if name not in ALGORITHMS:
-            help = did_you_mean(name or "", [*ALGORITHMS, *LATER_ALGORITHMS])
-            message = f"there is no algorithm `{name}`" if name else "an algorithm is needed here"
-            label = f"this is {describe(value)}" if value is not None and not name else ""
-            self.report.error("SG0162", message, span, label, help=help)
-            return None
-        if isinstance(value, Called):
-            message = f"`{name}` takes no settings"
-            self.report.error("SG0162", message, span, help=f"algorithm = {name}")
-            return None
-        return name
+    def _algorithm(self) -> Chosen | None:
+        given = self.given.get("algorithm")
+        return resolve_algorithm(given.value if given else None, self.scope, self.report)
 
     def _update(self) -> Update | None:
         if "updater" not in self.given:

@@ -108,6 +108,8 @@ class Every:
 class Training:
     """A train block: `steps` in all, `batch` examples a step and worker group.
 
+    Algorithms of energy models take `gibbs` Gibbs steps in one of training.
+
     It ends before when `early_stop` validations in a row were no better than the best (0: never).
     """
 
@@ -121,3 +123,4 @@ class Training:
     checkpoint: Every
     validate: Every = Every()
     early_stop: int = 0
+    gibbs: int = 0

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from singac.layers.expression import Variable, add
-from singac.layers.kind import Operand, Use, Wanted, columns, inner_name
+from singac.layers.kind import Operand, Pair, Use, Wanted, columns, inner_name
 from singac.layers.loss import LOSS
 from singac.layers.operations import Assign, Operation, Pointwise, reads, writes
 from singac.model.graph import Layer, NetGraph
@@ -52,19 +52,19 @@ def gradient_of(name: str) -> str:
 
 def test_order(graph: NetGraph, batch: int, watched: Sequence[str]) -> Order:
     """Operations that measure the net's losses and metrics on a batch, and compute `watched`."""
-    items = _forward(graph, batch, needed(graph, watched), training=False)
-    return Order(tuple(items), _columns(graph))
+    items = forward(graph, batch, needed(graph, watched), training=False)
+    return Order(tuple(items), tensor_columns(graph))
 
 
 def train_order(graph: NetGraph, batch: int) -> Order:
     """Operations of a training step, backward included."""
-    forward = _forward(graph, batch, needed(graph), training=True)
+    ahead = forward(graph, batch, needed(graph), training=True)
     backward = _Backward(graph, batch)
-    items = (*forward, *_with_pushes(graph, backward.operations()))
-    return Order(items, {**_columns(graph), **backward.columns})
+    items = (*ahead, *with_pushes(graph, backward.operations()))
+    return Order(items, {**tensor_columns(graph), **backward.columns})
 
 
-def _columns(graph: NetGraph) -> dict[str, int]:
+def tensor_columns(graph: NetGraph) -> dict[str, int]:
     """Those of every layer's result, then of what layers keep beside it."""
     results = {layer.name: columns(layer.shape) for layer in graph.layers()}
     inner = {n: c for layer in graph.layers() for n, c in _inner(graph, layer).items()}
@@ -84,12 +84,12 @@ def _operands(graph: NetGraph, layer: Layer) -> tuple[Operand, ...]:
 
 def metrics_of(graph: NetGraph) -> tuple[str, ...]:
     """Names of all metrics of a net: the loss, plain names, then those with a layer's name."""
-    named = _metric_names(graph)
+    named = metric_names(graph)
     found = dict.fromkeys(name for names in named.values() for name in names.values())
     return tuple(sorted(found, key=lambda name: (name != LOSS, "." in name)))
 
 
-def _metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
+def metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
     """For each layer, the net's name of each of its metrics.
 
     All losses add to one. Of several layers with one kind of metric the first that is no loss has
@@ -106,7 +106,7 @@ def _metric_names(graph: NetGraph) -> dict[str, dict[str, str]]:
     return named
 
 
-def _use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]) -> Use:
+def use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]) -> Use:
     """A layer as its kind sees it."""
     sources = _operands(graph, layer)
     params = {
@@ -127,12 +127,11 @@ def needed(graph: NetGraph, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
     return tuple(layer for layer in graph.layers() if layer.name in wanted)
 
 
-def _forward(
-    graph: NetGraph, batch: int, layers: Sequence[Layer], training: bool
-) -> Sequence[Item]:
+def forward(graph: NetGraph, batch: int, layers: Sequence[Layer], training: bool) -> Sequence[Item]:
     items: list[Item] = []
     pulled: dict[str, None] = {}
-    metrics = _metric_names(graph)
+    metrics = metric_names(graph)
+    tops = [hidden.name for _, hidden in graph.pairs()]
     for layer in layers:
         if layer.kind is None:
             continue
@@ -140,8 +139,19 @@ def _forward(
             if use.name not in pulled:
                 items.append(PullParam(use.name))
                 pulled[use.name] = None
-        items += layer.kind.forward(_use_of(graph, batch, layer, metrics[layer.name]), training)
+        items += layer.kind.forward(use_of(graph, batch, layer, metrics[layer.name]), training)
+        if not training and layer.name in tops:
+            energy, pair = layer.kind.energy, pair_of(graph, batch, layer)
+            assert energy is not None, "a hidden layer says what its connection means"
+            items += energy.reconstruct(pair)
     return items
+
+
+def pair_of(graph: NetGraph, batch: int, hidden: Layer) -> Pair:
+    """A hidden layer and the visible one it is joined to, as their kinds see them."""
+    (visible,) = graph.sources(hidden.name)
+    names = metric_names(graph)
+    return Pair(*(use_of(graph, batch, end, names[end.name]) for end in (visible, hidden)))
 
 
 class _Backward:
@@ -154,7 +164,7 @@ class _Backward:
         self.parts: dict[str, list[str]] = {}
         self.columns: dict[str, int] = {}
         self.begun: dict[str, None] = {}
-        self.metrics = _metric_names(graph)
+        self.metrics = metric_names(graph)
 
     def _learning(self) -> dict[str, None]:
         """Layers whose gradient is of use: they, or a layer before them, have params."""
@@ -183,7 +193,7 @@ class _Backward:
         params = {u.role: gradient_of(u.name) for u in layer.params}
         begun = tuple(n for n in params.values() if n in self.begun)
         wanted = Wanted(own, sources, params, begun)
-        use = _use_of(self.graph, self.batch, layer, self.metrics[layer.name])
+        use = use_of(self.graph, self.batch, layer, self.metrics[layer.name])
         made = layer.kind.backward(use, wanted)
         written = [n for operation in made for n in writes(operation)]
         self.begun |= dict.fromkeys(n for n in params.values() if n in written)
@@ -211,7 +221,7 @@ def _summed(out: str, parts: list[str]) -> Pointwise:
     return Pointwise(parts[0], (Assign(out, total),))
 
 
-def _with_pushes(graph: NetGraph, layers: list[list[Operation]]) -> list[Item]:
+def with_pushes(graph: NetGraph, layers: list[list[Operation]]) -> list[Item]:
     """Each push after the last layer that writes the gradient or reads the param in backward."""
     param_of = {gradient_of(name): name for name in graph.params}
     last: dict[str, int] = {}

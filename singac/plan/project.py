@@ -23,10 +23,12 @@ from singac.layers.operations import (
     reads,
     writes,
 )
+from singac.model.algorithms import ALGORITHMS
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
 from singac.plan import estimate
+from singac.plan.contrast import contrast_order
 from singac.plan.fuse import fuse, stored
 from singac.plan.layers import placed_layers, places_of
 from singac.plan.order import (
@@ -278,7 +280,7 @@ class _Projector:
         batch = self.model.train.training.batch
         graph = self.net.graph
         trains = name == "train"
-        order = train_order(graph, batch) if trains else test_order(graph, batch, self.watched)
+        order = self._train_order() if trains else test_order(graph, batch, self.watched)
         items = fuse(self._summed(name, order, rows), order.columns)
         buffers = {b.name: b for b in self._fixed_buffers()}
         wishes = _lifetimes(items, order, rows, self._fields(), () if trains else self.watched)
@@ -300,6 +302,12 @@ class _Projector:
                 )
         inputs = tuple(Input(f, buffers[f]) for f in self._fields() if f in buffers)
         return _Phase(items, buffers, inputs, offsets[SCRATCH], arena)
+
+    def _train_order(self) -> Order:
+        training = self.model.train.training
+        if ALGORITHMS[training.algorithm].contrasts:
+            return contrast_order(self.net.graph, training.batch, training.gibbs)
+        return train_order(self.net.graph, training.batch)
 
     def _summed(self, phase_name: str, order: Order, rows: int) -> list[Item]:
         """Sums over the group as exchanges; of a worker alone they are copies."""

@@ -1,0 +1,61 @@
+"""A net -> a step of contrastive divergence: the third order of the same operations.
+
+Layers below the RBMs at the top run forward as in a test and learn nothing. Then each pair makes
+its gradients from the data it sees, and each is pushed as soon as it is complete:
+
+    pull fc   fc   pull w, b, c   data .. sample .. reconstruction ..   d(w)   push w   d(c) ...
+"""
+
+from __future__ import annotations
+
+from singac.layers.kind import Gibbs, Pair
+from singac.layers.operations import Operation, writes
+from singac.model.graph import Layer, NetGraph
+from singac.plan.order import (
+    Item,
+    Order,
+    PullParam,
+    forward,
+    gradient_of,
+    pair_of,
+    tensor_columns,
+    with_pushes,
+)
+
+
+def contrast_order(graph: NetGraph, batch: int, steps: int) -> Order:
+    """Operations of a training step of `steps` Gibbs steps."""
+    below = _below(graph)
+    items: list[Item] = list(forward(graph, batch, below, training=False))
+    pulled = [item.param for item in items if isinstance(item, PullParam)]
+    operations: list[Operation] = []
+    for visible, hidden in graph.pairs():
+        for use in (*hidden.params, *visible.params):
+            if use.name not in pulled:
+                items.append(PullParam(use.name))
+                pulled.append(use.name)
+        operations += _contrast(hidden, pair_of(graph, batch, hidden), steps, operations)
+    pushed = with_pushes(graph, [[operation] for operation in operations])
+    return Order((*items, *pushed), tensor_columns(graph))
+
+
+def _below(graph: NetGraph) -> tuple[Layer, ...]:
+    """Layers that lead to what a pair at the top sees, sources first."""
+    wanted = {source: None for visible, _ in graph.pairs() for source in visible.sources}
+    for layer in reversed(graph.layers()):
+        if layer.name in wanted:
+            wanted |= dict.fromkeys(layer.sources)
+    return tuple(layer for layer in graph.layers() if layer.name in wanted)
+
+
+def _contrast(
+    hidden: Layer, pair: Pair, steps: int, before: list[Operation]
+) -> tuple[Operation, ...]:
+    """What a pair adds to the operations; pairs may share params."""
+    energy = hidden.kind.energy if hidden.kind is not None else None
+    assert energy is not None, "a hidden layer says what its connection means"
+    operands = (*pair.hidden.params.values(), *pair.visible.params.values())
+    gradients = {operand.name: gradient_of(operand.name) for operand in operands}
+    written = [name for operation in before for name in writes(operation)]
+    begun = tuple(name for name in gradients.values() if name in written)
+    return energy.contrast(pair, Gibbs(steps, gradients, begun))
