@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import NoReturn
+
+from singac.diagnostics import Diagnostic, Exit, Failed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,6 +68,35 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def against(arguments: argparse.Namespace) -> argparse.Namespace:
+    """What `plan --diff` compares with: the same command, with a file or options replaced.
+
+    Raises `Failed` for words that are none of the plan verb.
+    """
+    parser = _Quiet("plan --diff", add_help=False)
+    parser.add_argument("file", nargs="?", default=arguments.file)
+    _compile_arguments(parser)
+    try:
+        words = shlex.split(arguments.diff)
+    except ValueError as error:
+        parser.error(str(error).lower())
+    replaced = parser.parse_args(words)
+    options = vars(replaced).items()
+    given = {k: v for k, v in options if v not in (None, [])}
+    for several in ("let", "set"):
+        given[several] = [*getattr(arguments, several), *getattr(replaced, several)]
+    return argparse.Namespace(**{**vars(arguments), **given})
+
+
+class _Quiet(argparse.ArgumentParser):
+    """A parser of an option's value: mistakes are diagnostics."""
+
+    def error(self, message: str) -> NoReturn:
+        help = "a .json or .singa file, options, or both: --diff 'other.singa -np 8'"
+        text = f"--diff is not understood: {message}"
+        raise Failed([Diagnostic("SG0605", text, help=help, exit=Exit.USAGE)])
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text[:10]) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes")
@@ -95,15 +128,23 @@ def _fmt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help="change nothing; print the difference")
 
 
+PLAN_FORMATS = ("text", "json", "dot")
 STAGES = ("graph", "partition", "llvm", "asm")
 
 
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="a .singa file, or a plan as .json")
     _compile_arguments(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=PLAN_FORMATS, default="text")
     parser.add_argument("--show", choices=STAGES, help="an earlier or later stage")
     parser.add_argument("--process", type=int, metavar="R", help="one process in detail")
+    parser.add_argument("--tensor", metavar="T", help="where the pieces of a param or layer lie")
+    parser.add_argument(
+        "--diff",
+        metavar="OTHER",
+        help="what differs from another plan: a .json or .singa file, or this file with other "
+        "options, as in --diff '-np 8'; exit 1 if anything does",
+    )
     parser.add_argument("-o", dest="out", metavar="F", help="write to a file")
 
 

@@ -121,19 +121,37 @@ def _replace(path: Path, text: str) -> None:
 
 
 def plan(arguments: Arguments) -> int:
-    """The compiled partition plan, or another stage."""
-    from singac import shows
-    from singac.compile import compile_file
+    """The compiled partition plan, another stage, or what differs from another plan."""
+    from singac import plans
     from singac.warm import data_folder
 
-    compiled = compile_file(arguments.file, _choices(arguments), data_folder())
-    parts = [shows.stage(c, arguments.show, arguments.format, arguments.process) for c in compiled]
-    text = "\n".join(parts)
-    if arguments.out is None:
-        print(text, end="")
-        return 0
-    _replace(Path(arguments.out), text)
+    found = plans.find(arguments.file, _choices(arguments), data_folder())
+    if arguments.diff is not None:
+        return _plan_difference(arguments, plans.only(found, "a comparison"))
+    wanted = plans.View(arguments.show, arguments.process, arguments.tensor, arguments.format)
+    _put(plans.view(found, wanted), arguments.out)
     return 0
+
+
+def _plan_difference(arguments: Arguments, this: Plan) -> int:
+    """Exit 1 if the plans differ, as diff has it."""
+    from singac import plans
+    from singac.arguments import against
+    from singac.warm import data_folder
+
+    other = against(arguments)
+    found = plans.find(other.file, _choices(other), data_folder())
+    text = plans.difference(this, plans.only(found, "a comparison"), ("this", "other"))
+    _put(text, arguments.out)
+    return 1 if text else 0
+
+
+def _put(text: str, out: str | None) -> None:
+    """To stdout, or to the file that was named."""
+    if out is None:
+        print(text, end="")
+    else:
+        _replace(Path(out), text)
 
 
 def run(arguments: Arguments) -> int:

@@ -142,6 +142,10 @@ CODES: dict[str, str] = {
     "SG0403": "a cluster that names np is given -np",
     # plans
     "SG0601": "a plan that is read is one of this format, whole and without contradiction",
+    "SG0602": "a tensor that is shown is one of the plan",
+    "SG0603": "a plan as json, dot or html is that of one train block",
+    "SG0604": "a stage that is shown of a plan file is one after the plan",
+    "SG0605": "what a plan is compared with is a file and options of the plan verb",
     # runs
     "SG0900": "a run finds what it needs on this machine: memory, MPI, shared memory",
     "SG0901": "a run is started by the mpiexec of MPICH",

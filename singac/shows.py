@@ -8,32 +8,28 @@ from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.model.graph import Layer, NetGraph
 from singac.partition.partition import PartitionedNet
 from singac.plan import show
-from singac.plan.encode import to_json
 from singac.plan.plan import Plan
-from singac.report import screen
 from singac.settings import shape_text
 
+BEFORE_PLANS = ("graph", "partition")
 
-def stage(compiled: Compiled, name: str | None, form: str, process: int | None) -> str:
-    """The text of a stage: `graph`, `partition`, `llvm`, `asm`, or the plan for None."""
+
+def stage(plan: Plan, compiled: Compiled | None, name: str) -> str:
+    """The text of a stage; those before plans are asked for only where there is a compile."""
     match name:
-        case "graph":
+        case "graph" if compiled is not None:
             return graph(compiled.net.graph)
-        case "partition":
+        case "partition" if compiled is not None:
             return partition(compiled.net)
         case "llvm":
-            return "\n".join(_modules(compiled.plan))
+            return "\n".join(_modules(plan))
         case "asm":
-            return "\n".join(native.assembly(text) for text in _modules(compiled.plan))
-    if form == "json":
-        return to_json(compiled.plan)
-    if process is None:
-        return screen.show(compiled.plan)
-    _check_rank(compiled.plan, process)
-    return show.show_process(compiled.plan, process)
+            return "\n".join(native.assembly(text) for text in _modules(plan))
+    raise AssertionError(f"there is no stage {name} to show")
 
 
-def _check_rank(plan: Plan, process: int) -> None:
+def check_rank(plan: Plan, process: int) -> None:
+    """Raises `Failed` for a process the plan does not have."""
     if not 0 <= process < len(plan.processes):
         message = f"there is no process {process}"
         help = f"the plan has processes 0 to {len(plan.processes) - 1}"

@@ -29,6 +29,7 @@ ORDER = (
     ("singac.codegen",),
     ("singac.compile", "singac.warm", "singac.words", "singac.codes", "runtime"),
     ("singac.shows", "singac.trained", "singac.arguments"),
+    ("singac.plans",),
     ("singac.cli",),
 )
 PLACES = {name: place for place, names in enumerate(ORDER) for name in names}
