@@ -9,6 +9,7 @@ pixels, or its gradient comes out row by row:
     input_gradient   d(unrolled) = W' dy                  weight_gradient, X = W,   dY = dy
 
 All three are products of the same sizes: a weight of taps x pixels, and filters for examples.
+Where the rows of a result are long enough for vectors, nothing is unrolled (direct.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from singac.codegen import gemm
+from singac.codegen import direct, direct_group, gemm
 from singac.codegen.elementwise import Frame
 from singac.codegen.host import Host
 from singac.codegen.image import (
@@ -81,6 +82,10 @@ class _Sizes:
         return self.channels * self.windows.taps
 
     @property
+    def group(self) -> direct_group.Group:
+        return direct_group.Group(self.windows, self.role, self.groups, self.filters, self.channels)
+
+    @property
     def floats(self) -> tuple[int, ...]:
         pixels = padded(self.windows.pixels)
         forward = self.role is Role.FORWARD
@@ -116,11 +121,16 @@ def weight_of(operation: Convolution) -> str:
 
 def scratch_bytes(operation: Convolution, weight: Buffer) -> int:
     sizes = _sizes(operation, weight)
+    if direct_group.suits(operation.windows):
+        return direct_group.scratch_bytes(sizes.group)
     return sum(sizes.floats) * FLOAT_BYTES + gemm.scratch_bytes(sizes.product)
 
 
 def emit_convolution(frame: Frame, operation: Convolution, host: Host, scratch: ir.Value) -> None:
     sizes = _sizes(operation, frame.buffers[weight_of(operation)])
+    if direct_group.suits(operation.windows):
+        direct.emit(frame, operation, sizes.group, host, scratch)
+        return
     sheet, lines, matrix, filters, rest = sizes.places(frame.builder, scratch)
     unrolled = Unrolled(frame.builder, sizes.windows, sizes.channels, sheet, lines, matrix)
     kernel = _Kernel(frame, operation, host, sizes, sheet, unrolled, filters, rest)

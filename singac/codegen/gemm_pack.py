@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from singac.codegen.ir import (
-    FLOAT,
+    EIGHT,
     FLOAT_BYTES,
+    HALF,
     I32,
     I64,
     LANES,
@@ -28,9 +29,6 @@ from singac.codegen.ir import (
     shared,
     store,
 )
-
-HALF = 8
-EIGHT = ir.VectorType(FLOAT, HALF)
 
 
 def padded(count: int) -> int:

@@ -12,7 +12,9 @@ from llvmlite import ir
 from singac.codegen.host import Host
 
 LANES = 16
+HALF = LANES // 2
 FLOAT_BYTES = 4
+LONG_BYTES = 8
 VECTOR_BYTES = LANES * FLOAT_BYTES
 
 # fmt: off
@@ -23,6 +25,7 @@ I64     = ir.IntType(64)
 FLOAT   = ir.FloatType()
 POINTER = ir.PointerType()
 VECTOR  = ir.VectorType(FLOAT, LANES)
+EIGHT   = ir.VectorType(FLOAT, HALF)
 INTS    = ir.VectorType(I32, LANES)
 LONGS   = ir.VectorType(I64, LANES)
 # fmt: on
@@ -107,6 +110,17 @@ def shared(
         function.attributes.add("noinline")
         emit(function)
     return function
+
+
+def table(module: ir.Module, name: str, values: Sequence[int]) -> ir.Value:
+    """A constant array of 64-bit integers, made on first use in the module."""
+    found = module.globals.get(name)
+    if found is None:
+        kind = ir.ArrayType(I64, len(values))
+        found = ir.GlobalVariable(module, kind, name)
+        found.global_constant, found.linkage = True, "internal"
+        found.initializer = ir.Constant(kind, list(values))
+    return found
 
 
 def call_intrinsic(

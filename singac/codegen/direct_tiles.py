@@ -1,0 +1,263 @@
+"""The register tiles of a direct convolution, each a function that goes over all pixels.
+
+                  runs of pixels
+            +---------------------+     A step of a tile takes a vector of what a tap sees, or of
+filters,    |                     |     the gradient, and a weight for each row of the tile. In the
+or channels |  sums in registers  |     weight's gradient columns are taps: a step takes vectors of
+            +---------------------+     both, and lanes are added up at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from singac.codegen.direct_group import GRADIENT_TILES, Group
+from singac.codegen.host import Host
+from singac.codegen.ir import (
+    FLOAT,
+    FLOAT_BYTES,
+    HALF,
+    I32,
+    I64,
+    LANES,
+    LONG_BYTES,
+    ZERO,
+    broadcast,
+    fma,
+    fold,
+    i64,
+    loop,
+    offset,
+    store,
+    table,
+)
+from singac.codegen.ir import load as load_vector
+from singac.codegen.lanes import across, fma_of, halves
+from singac.codegen.runs import Place, Runs, load_run, pitch, plane, tap_place
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Functions of one operation, `name`; bytes are from one example to the next, of the sheets and
+    of the gradients in runs, and from one row of the weight's gradient to the next.
+    """
+
+    group: Group
+    host: Host
+    name: str
+    image_bytes: int
+    gradient_bytes: int
+    out_bytes: int
+
+    def forward(self, function: ir.Function, rows: int) -> None:
+        """`forward(weight, x, y)` or `(.., bias)`: `rows` filters, all pixels."""
+        weight, x, y, *bias = function.args
+        builder, windows = ir.IRBuilder(function.append_basic_block("entry")), self.group.windows
+        with self._run_tiles(builder) as (_, places):
+            seen = [offset(builder, x, p.in_sheet, FLOAT_BYTES) for p in places]
+            initial = [
+                broadcast(builder, offset(builder, bias[0], row * FLOAT_BYTES)) if bias else ZERO
+                for row in range(rows)
+                for _ in range(len(places) // 2)
+            ]
+            sums = self._over_taps(builder, weight, seen, initial)
+            for k, value in enumerate(sums):
+                row, vector = divmod(k, len(places) // 2)
+                channel = offset(builder, y, row * windows.pixels * FLOAT_BYTES)
+                self._store_runs(builder, value, channel, places[2 * vector : 2 * vector + 2])
+        builder.ret_void()
+
+    def _over_taps(
+        self,
+        builder: ir.IRBuilder,
+        weight: ir.Value,
+        seen: Sequence[ir.Value],
+        initial: Sequence[ir.Value],
+    ) -> Sequence[ir.Value]:
+        """The sums gain every tap of every channel times what it sees."""
+        windows, vectors = self.group.windows, len(seen) // 2
+        (height, width), rows = windows.kernel, len(initial) // vectors
+
+        def line(number: ir.Value, place: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            values = list(sums)
+            taps = offset(builder, weight, number, width * rows * FLOAT_BYTES)
+            for column in range(width):
+                at = builder.add(place, i64(tap_place(windows, column)))
+                x = self._see(builder, seen, at)
+                for row in range(rows):
+                    w = broadcast(
+                        builder, offset(builder, taps, (column * rows + row) * FLOAT_BYTES)
+                    )
+                    for v in range(vectors):
+                        k = row * vectors + v
+                        values[k] = fma(builder, w, x[v], values[k])
+            return values
+
+        def channel(c: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            first = builder.mul(c, i64(plane(windows)))
+
+            def one(i: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+                number = builder.add(builder.mul(c, i64(height)), i)
+                return line(number, builder.add(first, builder.mul(i, i64(pitch(windows)))), sums)
+
+            return fold(builder, i64(0), i64(height), 1, sums, one)
+
+        return fold(builder, i64(0), i64(self.group.channels), 1, initial, channel)
+
+    def backward(self, function: ir.Function, rows: int) -> None:
+        """`backward(weight, dy, dx)`: `rows` channels gain the gradient of every pixel."""
+        weight, dy, dx = function.args
+        builder, windows = ir.IRBuilder(function.append_basic_block("entry")), self.group.windows
+        height, width = windows.kernel
+        with self._run_tiles(builder) as (run, places):
+            there = offset(builder, dy, run, HALF * FLOAT_BYTES)
+            seen = [offset(builder, dx, p.in_sheet, FLOAT_BYTES) for p in places]
+            with loop(builder, i64(0), i64(height)) as i:
+                line = builder.mul(i, i64(pitch(windows)))
+                for j in range(width):
+                    tap = builder.add(builder.mul(i, i64(width)), i64(j))
+                    w = offset(builder, weight, tap, self.group.filters * rows * FLOAT_BYTES)
+                    sums = self._over_filters(builder, w, there, rows)
+                    at = builder.add(line, i64(tap_place(windows, j)))
+                    to = [offset(builder, place, at, FLOAT_BYTES) for place in seen]
+                    self._add_runs(builder, sums, to)
+        builder.ret_void()
+
+    def _over_filters(
+        self, builder: ir.IRBuilder, weight: ir.Value, dy: ir.Value, rows: int
+    ) -> Sequence[ir.Value]:
+        """The sums over filters of a tap's weights times the gradients at `dy`."""
+        vectors = self.host.tile.vectors
+
+        def one(f: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            here = offset(builder, dy, f, self.group.filter_bytes)
+            values = [
+                load_vector(builder, offset(builder, here, v * LANES * FLOAT_BYTES), FLOAT_BYTES)
+                for v in range(vectors)
+            ]
+            taps = offset(builder, weight, f, rows * FLOAT_BYTES)
+            result = []
+            for row in range(rows):
+                w = broadcast(builder, offset(builder, taps, row * FLOAT_BYTES))
+                for v in range(vectors):
+                    result.append(fma(builder, w, values[v], sums[row * vectors + v]))
+            return result
+
+        return fold(builder, i64(0), i64(self.group.filters), 1, [ZERO] * (rows * vectors), one)
+
+    def weight(self, function: ir.Function, rows: int, taps: int) -> None:
+        """`weight(x, dy, dw, tap, examples)`: `rows` filters, `taps` taps from `tap` on."""
+        x, dy, dw, tap, examples = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        runs, wide = Runs(self.group.windows), GRADIENT_TILES[self.host.vector_bits][2]
+        numbers = offset(builder, self._tap_places(builder), tap, LONG_BYTES)
+        places = [
+            builder.load(offset(builder, numbers, t * LONG_BYTES), align=LONG_BYTES, typ=I64)
+            for t in range(taps)
+        ]
+        seen = [offset(builder, x, place, FLOAT_BYTES) for place in places]
+        kind = ir.VectorType(FLOAT, wide * HALF)
+
+        def example(e: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            images = [offset(builder, place, e, self.image_bytes) for place in seen]
+            filters = offset(builder, dy, e, self.gradient_bytes)
+
+            def step(run: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
+                given = self._given(builder, filters, run, rows, kind)
+                return self._times_taps(builder, given, images, run, sums)
+
+            return fold(builder, i64(0), i64(runs.slots(wide)), wide, sums, step)
+
+        nothing = ir.Constant(kind, [0.0] * (wide * HALF))
+        sums = fold(builder, i64(0), examples, 1, [nothing] * (rows * taps), example)
+        for row in range(rows):
+            totals = across(builder, sums[row * taps : (row + 1) * taps])
+            place = offset(builder, dw, row * self.out_bytes)
+            before = builder.load(place, align=FLOAT_BYTES, typ=totals.type)
+            builder.store(builder.fadd(before, totals), place, align=FLOAT_BYTES)
+        builder.ret_void()
+
+    def _given(
+        self, builder: ir.IRBuilder, filters: ir.Value, run: ir.Value, rows: int, kind: ir.Type
+    ) -> list[ir.Value]:
+        """Vectors of the gradients of `rows` filters, from a run on."""
+        here = offset(builder, filters, run, HALF * FLOAT_BYTES)
+        places = [offset(builder, here, row * self.group.filter_bytes) for row in range(rows)]
+        return [builder.load(place, align=FLOAT_BYTES, typ=kind) for place in places]
+
+    def _times_taps(
+        self,
+        builder: ir.IRBuilder,
+        given: Sequence[ir.Value],
+        images: Sequence[ir.Value],
+        run: ir.Value,
+        sums: Sequence[ir.Value],
+    ) -> Sequence[ir.Value]:
+        """The sums gain each given vector times what each tap sees, row by row of taps."""
+        wide = GRADIENT_TILES[self.host.vector_bits][2]
+        numbers = [builder.add(run, i64(k)) for k in range(wide)]
+        places = [Runs(self.group.windows).place(builder, n).in_sheet for n in numbers]
+        result = list(sums)
+        for t, image in enumerate(images):
+            parts = [offset(builder, image, place, FLOAT_BYTES) for place in places]
+            value = self._joined(builder, [load_run(builder, part) for part in parts])
+            for row, gradient in enumerate(given):
+                k = row * len(images) + t
+                result[k] = fma_of(builder, gradient, value, result[k])
+        return result
+
+    def _tap_places(self, builder: ir.IRBuilder) -> ir.Value:
+        """A table of where each tap of a group stands in a sheet, in floats."""
+        windows, (height, width) = self.group.windows, self.group.windows.kernel
+        places = [
+            channel * plane(windows) + line * pitch(windows) + tap_place(windows, column)
+            for channel in range(self.group.channels)
+            for line in range(height)
+            for column in range(width)
+        ]
+        return table(builder.module, f"{self.name}:taps", places)
+
+    # -- vectors -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _run_tiles(self, builder: ir.IRBuilder) -> Iterator[tuple[ir.Value, list[Place]]]:
+        """A loop over tiles of runs: the number of the first, and the places of all."""
+        runs, wide = Runs(self.group.windows), 2 * self.host.tile.vectors
+        with loop(builder, i64(0), i64(runs.slots(wide)), wide) as run:
+            numbers = [builder.add(run, i64(k)) for k in range(wide)]
+            yield run, [runs.place(builder, number) for number in numbers]
+
+    def _see(self, builder: ir.IRBuilder, runs: Sequence[ir.Value], at: ir.Value) -> list[ir.Value]:
+        """The vectors of a tile's runs, moved by `at` floats."""
+        loaded = [load_run(builder, offset(builder, run, at, FLOAT_BYTES)) for run in runs]
+        pairs = zip(loaded[::2], loaded[1::2], strict=True)
+        return [self._joined(builder, pair) for pair in pairs]
+
+    def _joined(self, builder: ir.IRBuilder, runs: Sequence[ir.Value]) -> ir.Value:
+        if len(runs) == 1:
+            return runs[0]
+        return builder.shuffle_vector(
+            *runs, ir.Constant(ir.VectorType(I32, LANES), [*range(LANES)])
+        )
+
+    def _store_runs(
+        self, builder: ir.IRBuilder, value: ir.Value, channel: ir.Value, places: Sequence[Place]
+    ) -> None:
+        runs = Runs(self.group.windows)
+        for half, place in zip(halves(builder, value), places, strict=True):
+            at = offset(builder, channel, place.in_result, FLOAT_BYTES)
+            runs.store(builder, half, at, place.column)
+
+    def _add_runs(
+        self, builder: ir.IRBuilder, sums: Sequence[ir.Value], runs: Sequence[ir.Value]
+    ) -> None:
+        """Adds to each channel's runs; what lies behind a short run gains zeros."""
+        added = [half for value in sums for half in halves(builder, value)]
+        for k, half in enumerate(added):
+            row, run = divmod(k, len(runs))
+            at = offset(builder, runs[run], row * plane(self.group.windows) * FLOAT_BYTES)
+            store(builder, builder.fadd(load_run(builder, at), half), at, align=FLOAT_BYTES)
