@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -11,24 +11,12 @@ from statistics import median
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
-from llvmlite import ir
 from numpy.typing import NDArray
 
 from singac.codegen import gemm, host, native
 from singac.codegen.gemm import Product, Role
-from singac.codegen.ir import (
-    FLOAT_BYTES,
-    LANES,
-    ZERO,
-    entry,
-    fma,
-    fold,
-    i64,
-    load,
-    new_module,
-    offset,
-    store,
-)
+from singac.codegen.ir import FLOAT_BYTES, LANES, entry, new_module
+from singac.codegen.peak import fma_peak
 
 Floats = NDArray[np.float32]
 Run = Callable[[], object]
@@ -38,9 +26,6 @@ SHAPES = ((64, 784, 2500), (64, 2500, 2000), (1000, 784, 2500), (1000, 2500, 200
 
 # A turn lasts at least this long, that a clock tick or an interrupt weighs little.
 TURN_SECONDS = 0.02
-
-PROBE_TURNS = 400_000
-PROBE_CHAINS = 12  # enough to hide the latency of a multiply-add on any core
 
 CAPTION = """\
 float32, one core, processor time. Ratio: our time over NumPy's, median of {turns} rounds A B B A.
@@ -172,27 +157,6 @@ def _agree(role: Role, ours: Floats, numpy: Floats) -> None:
         ours = ours.transpose(1, 0, 2).reshape(ours.shape[1], -1)
     error = np.linalg.norm(ours[:, : numpy.shape[1]] - numpy) / np.linalg.norm(numpy)
     assert error < 1e-5, f"{role} is off by {error}"
-
-
-def fma_peak(machine: host.Host) -> float:
-    """GFLOP/s of independent chains of multiply-adds in registers, the best of a few runs."""
-    chains = PROBE_CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
-    module = new_module(machine)
-    with entry(module, "probe", 1) as function:
-        builder, (place,) = function.builder, function.arguments
-        factor = load(builder, place)
-
-        def turn(_: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
-            return [fma(builder, factor, factor, value) for value in sums]
-
-        sums = fold(builder, i64(0), i64(PROBE_TURNS), 1, [ZERO] * chains, turn)
-        for i, value in enumerate(sums):
-            store(builder, value, offset(builder, place, i * LANES * FLOAT_BYTES))
-    code = native.compile_object(str(module), machine)
-    call = native.Library(code, ["probe"], machine).function("probe", 1)
-    room = _arena(chains, LANES)
-    seconds = min(_seconds(lambda: call(room.ctypes.data), 1) for _ in range(20))
-    return 2 * chains * LANES * PROBE_TURNS / seconds / 1e9
 
 
 def _padded(count: int) -> int:

@@ -30,7 +30,7 @@ class Account:
         if self._told is not None:
             return
         job, training = self._job, plan.training
-        self._told = plan, Reporter(job.metrics, job.json, plan.net, training.steps)
+        self._told = plan, Reporter(job, plan.net, training.steps)
         event: Message = {
             "event": "start",
             "format_version": plan.format_version,

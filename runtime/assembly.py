@@ -16,6 +16,7 @@ from runtime.progress import Mark
 from runtime.session import Session
 from runtime.shared import SharedStub
 from runtime.stub import Stub
+from runtime.timing import Timer
 from runtime.worker import Worker
 from singac.codegen.load import load
 from singac.plan.encode import from_json
@@ -34,7 +35,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, Star
     start = checkpoint.start(resumed)
     stub.ready(start.step)
     worker = Worker(plan, process, native, stub, job.data_folder)
-    session = Session(plan, process, worker, stub, line, mark, job.checkpoints)
+    timer = Timer(job.timings(rank)) if job.timed else None
+    session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
     return session, start
 
 

@@ -15,6 +15,7 @@ class Job:
 
     `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
     meant), or None to start from the initialisers. `restart` counts from 0, the first attempt.
+    Of a `timed` run nothing is told or saved but how long its steps took.
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
     """
 
@@ -26,6 +27,7 @@ class Job:
     json: bool = False
     max_restarts: int = 0
     restart: int = 0
+    timed: bool = False
     origins: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -53,6 +55,10 @@ class Job:
         """Of this attempt; a restart leaves the logs of those before it."""
         logs = self.folder / "logs"
         return logs / f"restart-{self.restart}" if self.restart else logs
+
+    def timings(self, rank: int) -> Path:
+        """Where a process of a timed run writes what its steps took."""
+        return self.folder / f"timings-{rank}.json"
 
     def log(self, rank: int) -> Path:
         """Where a process writes what only a crash leaves behind."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from runtime.channel import Message
+from runtime.job import Job
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,9 +19,9 @@ SECONDS_BETWEEN_LINES = 2.0
 class Reporter:
     """Takes every event: a JSON line in the file, and one of three forms on stdout."""
 
-    def __init__(self, metrics: Path, as_json: bool, net: str, steps: int) -> None:
-        self._file: TextIO = metrics.open("a", encoding="utf-8")
-        self._view = _view(as_json, net, steps)
+    def __init__(self, job: Job, net: str, steps: int) -> None:
+        self._file: TextIO = job.metrics.open("a", encoding="utf-8")
+        self._view = _view(job, net, steps)
 
     def event(self, message: Message) -> None:
         line = json.dumps(message)
@@ -39,6 +39,16 @@ class JsonView:
 
     def event(self, message: Message, line: str) -> None:
         print(line, flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class NoView:
+    """Nothing, where what a run tells is not what was asked for."""
+
+    def event(self, message: Message, line: str) -> None:
+        """It is in the file."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -103,11 +113,13 @@ class TerminalView:
         return self._live, self._task
 
 
-View = JsonView | PlainView | TerminalView
+View = JsonView | NoView | PlainView | TerminalView
 
 
-def _view(as_json: bool, net: str, steps: int) -> View:
-    if as_json:
+def _view(job: Job, net: str, steps: int) -> View:
+    if job.timed:
+        return NoView()
+    if job.json:
         return JsonView()
     return TerminalView(net, steps) if sys.stdout.isatty() else PlainView()
 

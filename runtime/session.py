@@ -11,6 +11,7 @@ from runtime.chief import Chief, slot_of
 from runtime.faults import Fault
 from runtime.progress import Mark, Phase
 from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Stub
+from runtime.timing import Timer
 from runtime.worker import TEST, VALIDATE, Worker
 from singac.plan.plan import Plan, Process
 
@@ -32,12 +33,13 @@ class Session:
         line: Line,
         mark: Mark,
         checkpoints: Path,
+        timer: Timer | None = None,
     ) -> None:
         self._plan, self._training = plan, plan.training
         self._works, self._is_chief = process.worker is not None, process.worker == 0
         self._chief: Chief | None = None
         self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
-        self._checkpoints = checkpoints
+        self._checkpoints, self._timer = checkpoints, timer
         self._tests = self._validations = 0
 
     def run(self, start: Start, fault: Fault) -> None:
@@ -53,8 +55,12 @@ class Session:
             if self._works:
                 self._stub.post(*slot_of(step - start.step), self._worker.sums)
             done = step + 1
+            if self._timer is not None:
+                self._timer.tick(self._worker.feeding)
             if self._after(done):
                 break
+        if self._timer is not None:
+            self._timer.write()
         self._mark.step(done)
         self._end()
 
@@ -65,7 +71,9 @@ class Session:
             self._follow(done, all_of_them=True)
             last = self._validate(done) or last
         tests = self._worker.tests(TEST) and (last or training.test.due(done))
-        saves = last or training.checkpoint.due(done) or self._line.stop_asked
+        saves = (
+            (last and self._timer is None) or training.checkpoint.due(done) or self._line.stop_asked
+        )
         self._follow(done, all_of_them=saves or tests)
         if tests:
             self._test(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -30,7 +31,8 @@ class Test:
 class Worker:
     """Runs the programs of one process; a process without a worker only serves.
 
-    `sums` are the metrics of the rows this worker has seen since they were last zeroed.
+    `sums` are the metrics of the rows this worker has seen since they were last zeroed; `feeding`
+    counts the seconds that reading them has taken from it.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Worker:
         self._process, self._native, self._stub = process, native, stub
         self._server = Server(plan, native, stub) if process.server is not None else None
         self._batch = 0
+        self.feeding = 0.0
         self.sums: Doubles = np.zeros(len(plan.metrics))
         self._plan, training = plan, plan.training
         self._data_folder = data_folder
@@ -147,7 +150,9 @@ class Worker:
         views, scalars = self._views(program), self._scalars
 
         def fill(step: int) -> None:
+            start = time.perf_counter()
             scalars[3] = feeder.fill(self._batch, process.first_row, process.rows, views)
+            self.feeding += time.perf_counter() - start
 
         return fill
 

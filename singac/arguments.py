@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     _fmt_arguments(_verb(verbs, "fmt", "rewrite files in canonical form"))
     _plan_arguments(_verb(verbs, "plan", "show what a file compiles to"))
     _run_arguments(_verb(verbs, "run", "train"))
+    _bench_arguments(_verb(verbs, "bench", "time training steps, reading of data included"))
     _eval_arguments(_verb(verbs, "eval", "measure a trained net, in one process"))
     _predict_arguments(
         _verb(verbs, "predict", "write what a layer of a trained net gives, in one process")
@@ -28,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     _look_arguments(_verb(verbs, "checkpoint", "look at checkpoints"))
     _pack_arguments(_verb(verbs, "pack", "write a data block as one file of records"))
     _list_arguments(_verb(verbs, "list", "what the language offers"))
+    _verb(verbs, "new", "write a small program to start from, and data for it").add_argument(
+        "name", metavar="NAME"
+    )
     _verb(verbs, "explain", "what a diagnostic's code means").add_argument("code", metavar="CODE")
     return parser
 
@@ -167,6 +171,19 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin again from the last checkpoint, up to N times, when a process fails",
     )
     parser.add_argument("--json", action="store_true", help="events as JSON lines")
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _compile_arguments(parser)
+    parser.add_argument("--steps", type=_steps, metavar="K", default=100, help="how many [100]")
+    parser.add_argument("--json", action="store_true", help="one JSON object a train block")
+
+
+def _steps(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:10]) <= 100_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps")
+    return int(text)
 
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:

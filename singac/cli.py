@@ -20,6 +20,7 @@ from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
 
 if TYPE_CHECKING:
     from runtime.alone import Tester
+    from runtime.timing import Timings
     from singac.model.resolve import Choices, Model
     from singac.plan.plan import Plan
     from singac.warm import Ready
@@ -239,6 +240,53 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
         ) from None
 
 
+def bench(arguments: Arguments) -> int:
+    """What a training step of each train block takes, by training some."""
+    from singac import timed
+    from singac.codegen.load import compile_all
+    from singac.codegen.peak import fma_peak
+    from singac.compile import compile_file
+    from singac.sources.prepare import prepare
+
+    compiled = compile_file(arguments.file, _choices(arguments), _data_folder())
+    for one in compiled:
+        plan = timed.timed(one.plan, arguments.steps)
+        data = prepare(one.request, one.model.dataset.facts, _data_folder())
+        compile_all(plan)
+        code, timings = _time(plan, data)
+        if code:
+            return code
+        found = timed.figures(plan, timings, fma_peak())
+        print(timed.as_json(found) if arguments.json else timed.as_text(found))
+    return 0
+
+
+def _time(plan: Plan, data: str) -> tuple[int, list[Timings]]:
+    """Exit code of a timed run in a folder that does not stay, and what each process measured."""
+    import tempfile
+
+    from runtime import launch, timing
+    from runtime.job import Job
+    from singac.plan.encode import to_json
+
+    with tempfile.TemporaryDirectory(prefix="singac-bench-") as folder:
+        path = Path(folder, "plan.json")
+        path.write_text(to_json(plan), encoding="utf-8")
+        job = Job(str(path), data, folder, len(plan.processes), timed=True)
+        code = launch.run(job)
+        ranks = range(job.processes) if not code else range(0)
+        return code, [timing.read(job.timings(rank)) for rank in ranks]
+
+
+def new(arguments: Arguments) -> int:
+    """A small program, ready to run, and its data."""
+    from singac import starter
+
+    program, data = starter.write(arguments.name)
+    print(f"{program} and {data}: now `singac run {program} -np 2`", file=sys.stderr)
+    return 0
+
+
 def pack(arguments: Arguments) -> int:
     """A file of records from one data block."""
     from singac.model.resolve import resolve_data
@@ -349,6 +397,8 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "fmt": fmt,
     "plan": plan,
     "run": run,
+    "bench": bench,
+    "new": new,
     "eval": evaluate,
     "predict": predict,
     "checkpoint": checkpoint,

@@ -161,6 +161,7 @@ CODES: dict[str, str] = {
     "SG0911": "every process of a run shows signs of life",
     "SG0912": "loss, metrics, gradients and params stay finite",
     "SG0913": "a run goes on until it is done or stopped",
+    "SG0914": "a new program has a name that a net may have, and replaces no file",
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",
     "SG0922": "a checkpoint has the params that are taken from it, in their shapes",

@@ -28,7 +28,8 @@ AREAS = (
                           "singac/cli.py", "singac/arguments.py")),
     ("SG0900", "SG0902", ("runtime/",)),
     ("SG0903", "SG0909", ("singac/cli.py", "singac/shows.py", "singac/warm.py",
-                          "singac/trained.py", "runtime/answers.py")),
+                          "singac/trained.py", "singac/starter.py", "runtime/answers.py")),
+    ("SG0914", "SG0914", ("singac/starter.py",)),
     ("SG0910", "SG0999", ("runtime/",)),
 )
 # fmt: on

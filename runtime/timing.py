@@ -1,0 +1,54 @@
+"""How long each step of a process took, and how much of that went into feeding it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+# Steps that are run before those that count: they touch all memory for the first time.
+WARM_UP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds of each step after the warm-up, seconds of them spent copying and scaling examples
+    into their buffers, and the most memory the process held."""
+
+    steps: list[float]
+    feeding: float
+    peak_rss_bytes: int
+
+
+class Timer:
+    """Ticks once a step; `path` is written at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ticks = [time.perf_counter()]
+        self._fed = [0.0]
+
+    def tick(self, feeding: float) -> None:
+        """A step is over; `feeding` counts the seconds of all steps so far."""
+        self._ticks.append(time.perf_counter())
+        self._fed.append(feeding)
+
+    def write(self) -> None:
+        ticks = self._ticks[WARM_UP:]
+        steps = [after - before for before, after in pairwise(ticks)]
+        feeding = self._fed[-1] - self._fed[WARM_UP]
+        timings = Timings(steps, feeding, _peak_rss_bytes())
+        self._path.write_text(json.dumps(asdict(timings)), encoding="utf-8")
+
+
+def read(path: Path) -> Timings:
+    return Timings(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _peak_rss_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,63 @@
+"""What a core can do at most: chains of multiply-adds that never leave its registers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir
+
+from singac.codegen import native
+from singac.codegen.host import Host, current
+from singac.codegen.ir import (
+    FLOAT_BYTES,
+    LANES,
+    ZERO,
+    entry,
+    fma,
+    fold,
+    i64,
+    load,
+    new_module,
+    offset,
+    store,
+)
+
+TURNS = 400_000
+RUNS = 20
+CHAINS = 12  # enough to hide the latency of a multiply-add on any core
+
+
+def fma_peak(machine: Host | None = None) -> float:
+    """GFLOP/s of one core, the best of a few runs of a fraction of a millisecond each."""
+    machine = machine or current()
+    chains = CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
+    library = native.Library(
+        native.compile_object(_ir(machine, chains), machine), ["probe"], machine
+    )
+    probe = library.function("probe", 1)
+    room = native.allocate(chains * LANES * FLOAT_BYTES)
+    seconds = min(_seconds(lambda: probe(room.ctypes.data)) for _ in range(RUNS))
+    return 2 * chains * LANES * TURNS / seconds / 1e9
+
+
+def _ir(machine: Host, chains: int) -> str:
+    module = new_module(machine)
+    with entry(module, "probe", 1) as function:
+        builder, (place,) = function.builder, function.arguments
+        factor = load(builder, place)
+
+        def turn(_: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            return [fma(builder, factor, factor, value) for value in sums]
+
+        sums = fold(builder, i64(0), i64(TURNS), 1, [ZERO] * chains, turn)
+        for i, value in enumerate(sums):
+            store(builder, value, offset(builder, place, i * LANES * FLOAT_BYTES))
+    return str(module)
+
+
+def _seconds(run: Callable[[], int]) -> float:
+    """Processor seconds: what others do on the same core meanwhile does not count."""
+    start = time.thread_time()
+    run()
+    return time.thread_time() - start
