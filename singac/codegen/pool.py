@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
+from singac.codegen import pool_apart
 from singac.codegen.elementwise import Frame
 from singac.codegen.image import (
     add_strided,
@@ -47,12 +48,17 @@ Visit = Callable[[ir.Value, ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
 
 def scratch_bytes(operation: Pool | PoolGradient) -> int:
     """A sheet of the source; for its gradient, another of that."""
+    if pool_apart.suits(operation.windows):
+        return 0
     sheets = 2 if isinstance(operation, PoolGradient) else 1
     return sheets * sheet_floats(operation.windows) * FLOAT_BYTES
 
 
 def emit_pool(frame: Frame, operation: Pool, scratch: ir.Value) -> None:
     builder, windows = frame.builder, operation.windows
+    if pool_apart.suits(windows):
+        pool_apart.emit_pool(frame, operation)
+        return
     is_max = operation.pooling is Pooling.MAX
     fill(builder, scratch, sheet_floats(windows), LOWEST if is_max else ZERO)
     with loop(builder, i64(0), i64(frame.buffers[operation.source].rows)) as example:
@@ -72,6 +78,9 @@ def emit_pool(frame: Frame, operation: Pool, scratch: ir.Value) -> None:
 
 def emit_pool_gradient(frame: Frame, operation: PoolGradient, scratch: ir.Value) -> None:
     builder, windows = frame.builder, operation.windows
+    if pool_apart.suits(windows):
+        pool_apart.emit_pool_gradient(frame, operation)
+        return
     floats = sheet_floats(windows)
     collected = offset(builder, scratch, floats * FLOAT_BYTES)
     fill(builder, scratch, floats, LOWEST)
