@@ -66,8 +66,8 @@ def emit_pool_gradient(frame: Frame, operation: PoolGradient) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """`count` neighbouring windows of a channel: where their part of the image, of the image that is
-    made, and of the results begins.
+    """`count` neighbouring windows of a channel: where their parts of the images and of the
+    results begin.
     """
 
     builder: ir.IRBuilder
