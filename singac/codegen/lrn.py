@@ -45,7 +45,7 @@ def emit_lrn(frame: Frame, operation: Lrn) -> None:
         result = _Image(frame, operation.out, response, example, pixel, present)
         with loop(builder, i64(0), i64(response.channels)) as channel:
             n = _response(builder, image, channel)
-            power = vectormath.power(builder, n, vector(-response.beta))
+            power = _lowered(builder, n, response.beta)
             result.set(channel, builder.fmul(image.get(channel), power))
 
     _over_pixels(frame, operation.source, response, do)
@@ -64,7 +64,7 @@ def emit_lrn_gradient(frame: Frame, operation: LrnGradient, scratch: ir.Value) -
         result = _Image(frame, operation.out, *at)
         with loop(builder, i64(0), i64(response.channels)) as channel:
             n = _response(builder, image, channel)
-            power = vectormath.power(builder, n, vector(-response.beta))
+            power = _lowered(builder, n, response.beta)
             store(builder, power, offset(builder, scratch, channel, VECTOR_BYTES))
             both = builder.fmul(image.get(channel), gradient.get(channel))
             term = builder.fdiv(builder.fmul(both, power), n)
@@ -132,6 +132,14 @@ def _response(builder: ir.IRBuilder, image: _Image, channel: ir.Value) -> ir.Val
 
     total = _around(builder, image.response, channel, square)
     return fma(builder, total, vector(image.response.slope), vector(image.response.knorm))
+
+
+def _lowered(builder: ir.IRBuilder, n: ir.Value, beta: float) -> ir.Value:
+    """n^-beta, of a positive n."""
+    quarters = round(4 * beta)
+    if quarters == 4 * beta and 0 < quarters < 8:
+        return vectormath.quarter_power(builder, n, quarters)
+    return vectormath.power(builder, n, vector(-beta))
 
 
 def _around(builder: ir.IRBuilder, response: Response, channel: ir.Value, value: Value) -> ir.Value:

@@ -4,6 +4,7 @@ Every function takes NaN to NaN (`power` but for x ** 0 and 1 ** y, which are 1)
 as zero, as everywhere in generated code. Bounds are against exact values, over all normal floats.
 """
 
+import functools
 from collections.abc import Sequence
 
 from llvmlite import ir
@@ -111,6 +112,15 @@ def power(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     result = _with_sign(builder, x, y, _exp_double(builder, y_log_x))
     result = _where(builder, "==", y, 0.0, vector(1.0), result)
     return _where(builder, "==", x, 1.0, vector(1.0), result)
+
+
+def quarter_power(builder: ir.IRBuilder, x: ir.Value, quarters: int) -> ir.Value:
+    """x ** -(quarters / 4) of a positive x, `quarters` from 1 to 7, by square roots."""
+    assert 0 < quarters < 8, "other powers go through log and exp"
+    root = sqrt(builder, x)
+    parts = [(4, x), (2, root), (1, sqrt(builder, root))]
+    factors = [value for share, value in parts if quarters & share]
+    return builder.fdiv(vector(1.0), functools.reduce(builder.fmul, factors))
 
 
 # exp

@@ -77,7 +77,12 @@ def test_pooling(kind: str, seed: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "settings"),
-    [((1, 3, 3), "1"), ((6, 4, 8), "5, alpha = 0.3"), ((7, 5, 5), "3, beta = 0.5, knorm = 2")],
+    [
+        ((1, 3, 3), "1"),
+        ((6, 4, 8), "5, alpha = 0.3"),
+        ((7, 5, 5), "3, beta = 0.5, knorm = 2"),
+        ((5, 2, 9), "3, beta = 0.6"),
+    ],
 )
 def test_lrn(shape: Shape, settings: str, tmp_path: Path) -> None:
     check_step(f"lrn({settings})", shape, tmp_path, rows=2)
