@@ -86,6 +86,11 @@ CODES: dict[str, str] = {
     "SG0179": "a train block counts epochs only of data that is there",
     "SG0180": "a layer is cut by one rule",
     "SG0181": "the layers of a range lie on paths from its first to its last",
+    "SG0185": "an unroll stands in no other",
+    "SG0186": "a text has as many steps an example as the unroll that reads it",
+    "SG0187": "what is read at an earlier step is a layer of the same unroll",
+    "SG0188": "a layer that is read at a later step has the shape that was taken of it",
+    "SG0189": "the state of a layer that needs its own is its own earlier result",
     "SG0190": "some of the language is not compiled yet",
     # values of settings
     "SG0200": "a setting has a value of its sort",

@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from singac.codegen.elementwise import Frame
 from singac.codegen.ir import FLOAT, FLOAT_BYTES, LANES, ZERO, f32, i64, load, loop, store
-from singac.layers.operations import ColumnRange, Concat
+from singac.layers.operations import ColumnRange, Concat, Steps
 
 
 def emit_concat(frame: Frame, operation: Concat) -> None:
@@ -48,3 +48,21 @@ def _emit_range(frame: Frame, part: ColumnRange, out: str, row: ir.Value, column
                 place = at(part.source, part.start, index)
                 single = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
             builder.store(single, at(out, column, index), align=FLOAT_BYTES)
+
+
+def emit_steps(frame: Frame, operation: Steps) -> None:
+    """out[t rows + r, c] = source[r, t columns + c], and zeros up to the end of each row."""
+    builder, out = frame.builder, frame.buffers[operation.out]
+    rows = out.rows // out.steps
+    with (
+        loop(builder, i64(0), i64(out.steps)) as t,
+        loop(builder, i64(0), i64(rows)) as row,
+    ):
+        to = builder.add(builder.mul(t, i64(rows)), row)
+        first = builder.mul(t, i64(out.columns))
+        with loop(builder, i64(0), i64(out.columns)) as column:
+            place = frame.place(operation.source, row, builder.add(first, column))
+            value = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
+            builder.store(value, frame.place(operation.out, to, column), align=FLOAT_BYTES)
+        with loop(builder, i64(out.columns), i64(out.stride)) as pad:
+            builder.store(f32(0.0), frame.place(operation.out, to, pad), align=FLOAT_BYTES)

@@ -104,7 +104,8 @@ def _window(frame: Frame, operation: Crop | CropGradient, example: ir.Value) -> 
     if operation.stream is None:
         line, column = (i64((count - 1) // 2) for count in places)
         return _Window(line, column, ir.Constant(ir.IntType(1), 0))
-    number = builder.mul(builder.add(frame.first_row, example), i64(4))
+    place = frame.place_of_draw(example, frame.buffers[operation.out].steps)
+    number = builder.mul(place, i64(4))
     drawn = philox.uniform(builder, frame.seed, operation.stream, frame.step, number)
     line, column = (_below(builder, drawn, k, count) for k, count in enumerate(places))
     coin = builder.extract_element(drawn, i32(2))

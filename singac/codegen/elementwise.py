@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from llvmlite import ir
 
@@ -41,11 +41,34 @@ class Frame:
     seed: ir.Value
     first_row: ir.Value
     valid_rows: ir.Value
+    rows: int  # examples of a step
+    t: ir.Value | None = None  # the step, inside a loop over steps
+    moved: Mapping[str, ir.Value] = field(default_factory=dict)  # bytes to the rows of that step
 
     def start(self, name: str) -> ir.Value:
-        """Address of the first element of a buffer."""
+        """Address of the first element of a buffer, or inside a loop of its part for the step."""
         buffer = self.buffers[name]
-        return offset(self.builder, self.bases[buffer.space], buffer.offset)
+        start = offset(self.builder, self.bases[buffer.space], buffer.offset)
+        return offset(self.builder, start, self.moved[name]) if name in self.moved else start
+
+    def at_step(self, steps: int, t: ir.Value, names: Iterable[str]) -> Frame:
+        """The frame inside a loop: unrolled buffers among `names` have the rows of step `t`."""
+        known = {n: self.buffers[n] for n in names if n in self.buffers}
+        unrolled = {n: b for n, b in known.items() if b.steps > 1}
+        assert all(b.steps == steps for b in unrolled.values()), "a loop goes over all steps"
+        one = {n: replace(b, rows=b.rows // steps, steps=1) for n, b in unrolled.items()}
+        sizes = {n: b.rows // steps * b.stride * FLOAT_BYTES for n, b in unrolled.items()}
+        moved = {n: self.builder.mul(t, i64(size)) for n, size in sizes.items()}
+        return replace(self, buffers={**self.buffers, **one}, t=t, moved=moved)
+
+    def place_of_draw(self, row: ir.Value, steps: int) -> ir.Value:
+        """The number of a row among those of all workers and steps: example by example."""
+        builder, t = self.builder, self.t
+        if t is None:
+            t = builder.udiv(row, i64(self.rows))
+            row = builder.urem(row, i64(self.rows))
+        example = builder.add(self.first_row, row)
+        return builder.add(builder.mul(example, i64(steps)), t)
 
     def place(self, name: str, row: ir.Value, column: ir.Value) -> ir.Value:
         """Address of an element; a buffer of one row serves every row."""
@@ -212,8 +235,8 @@ def _leaf(
         case Variable(name):
             known = values.get(name)
             return load(builder, frame.place(name, row, column)) if known is None else known
-        case Draw(stream):
-            example = builder.add(frame.first_row, row)
+        case Draw(stream, steps):
+            example = frame.place_of_draw(row, steps)
             element = builder.add(builder.mul(example, i64(columns)), column)
             return philox.uniform(builder, frame.seed, stream, frame.step, element)
         case Scalar(name):

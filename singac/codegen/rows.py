@@ -7,7 +7,8 @@ metric depends on nothing but the data.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from llvmlite import ir
 
@@ -45,7 +46,7 @@ def emit_measure(frame: Frame, operation: Measure) -> None:
     """metric += sum over valid rows and columns of the value."""
     like = frame.buffers[operation.like]
     builder = frame.builder
-    with loop(builder, i64(0), frame.valid_rows) as row:
+    with valid_rows(frame, like) as row:
 
         def body(column: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
             value = value_at(frame, operation.value, like, row, column)
@@ -62,7 +63,8 @@ def emit_softmax_loss(frame: Frame, operation: SoftmaxLoss) -> None:
         peak = row_max(frame, operation.scores, row)
         total = _exponentials(frame, operation, row, peak)
         label = _label(frame, operation.labels, row)
-        valid = frame.builder.icmp_signed("<", row, frame.valid_rows)
+        example = frame.builder.urem(row, i64(scores.rows // scores.steps))
+        valid = frame.builder.icmp_signed("<", example, frame.valid_rows)
         with frame.builder.if_then(valid):
             _add_loss(frame, operation, row, label, peak, total)
         if operation.gradient is not None:
@@ -111,7 +113,7 @@ def _add_loss(
     score = builder.load(frame.place(operation.scores, row, label), align=FLOAT_BYTES, typ=FLOAT)
     log = builder.extract_element(vectormath.log(builder, splat(builder, total)), i32(0))
     loss = builder.fsub(log, builder.fsub(score, peak))
-    _add_to_metric(frame, operation.metric, loss)
+    _add_to_metric(frame, operation.metric, loss, operation.share)
 
 
 def _finish_gradient(
@@ -133,7 +135,7 @@ def _finish_gradient(
 def emit_hits(frame: Frame, operation: Hits) -> None:
     """A hit: fewer than topk scores stand above the label's, ties going to the earlier column."""
     builder, scores = frame.builder, frame.buffers[operation.scores]
-    with loop(builder, i64(0), frame.valid_rows) as row:
+    with valid_rows(frame, scores) as row:
         label = _label(frame, operation.labels, row)
         place = frame.place(operation.scores, row, label)
         own = builder.load(place, align=FLOAT_BYTES, typ=FLOAT)
@@ -142,7 +144,7 @@ def emit_hits(frame: Frame, operation: Hits) -> None:
             builder.icmp_signed("<", above, i32(operation.topk)),
             builder.fcmp_ordered("==", own, own),
         )
-        _add_to_metric(frame, operation.metric, builder.uitofp(hit, FLOAT))
+        _add_to_metric(frame, operation.metric, builder.uitofp(hit, FLOAT), operation.share)
 
 
 def _count_above(
@@ -204,6 +206,21 @@ def _comes_before(
 # -- helpers ---------------------------------------------------------------------------------------
 
 
+@contextmanager
+def valid_rows(frame: Frame, buffer: Buffer) -> Iterator[ir.Value]:
+    """A loop over the rows of a buffer that are of examples, step after step."""
+    builder = frame.builder
+    if buffer.steps == 1:
+        with loop(builder, i64(0), frame.valid_rows) as row:
+            yield row
+        return
+    with (
+        loop(builder, i64(0), i64(buffer.rows), buffer.rows // buffer.steps) as first,
+        loop(builder, i64(0), frame.valid_rows) as row,
+    ):
+        yield builder.add(first, row)
+
+
 def over_columns(
     frame: Frame, buffer: Buffer, initial: Sequence[ir.Value], body: Body
 ) -> Sequence[ir.Value]:
@@ -219,7 +236,10 @@ def _label(frame: Frame, name: str, row: ir.Value) -> ir.Value:
     return frame.builder.fptosi(frame.builder.load(place, align=FLOAT_BYTES, typ=FLOAT), I64)
 
 
-def _add_to_metric(frame: Frame, name: str, value: ir.Value) -> None:
+def _add_to_metric(frame: Frame, name: str, value: ir.Value, share: float = 1.0) -> None:
     builder, place = frame.builder, frame.start(metric_buffer(name))
     before = builder.load(place, align=8, typ=DOUBLE)
-    builder.store(builder.fadd(before, builder.fpext(value, DOUBLE)), place, align=8)
+    added = builder.fpext(value, DOUBLE)
+    if share != 1.0:
+        added = builder.fmul(added, ir.Constant(DOUBLE, share))
+    builder.store(builder.fadd(before, added), place, align=8)

@@ -7,13 +7,14 @@ scalars: four 64-bit integers, step, seed, first row, valid rows
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from llvmlite import ir
 
 from singac.codegen import columns, conv, crop, gemm, lookup, lrn, norms, pool, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
-from singac.codegen.ir import I64, entry, new_module, offset
+from singac.codegen.ir import I64, entry, i64, loop, new_module, offset
 from singac.layers.operations import (
     Best,
     ChannelSum,
@@ -26,6 +27,7 @@ from singac.layers.operations import (
     Hits,
     Lookup,
     LookupGradient,
+    Loop,
     Lrn,
     LrnGradient,
     Measure,
@@ -42,6 +44,9 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Steps,
+    reads,
+    writes,
 )
 from singac.plan.plan import Buffer, Layout, Space, Stretch
 
@@ -63,7 +68,7 @@ def build(stretch: Stretch, host: Host) -> str:
                  Space.GRADIENTS: gradients, Space.METRICS: metrics}
         # fmt: on
         buffers = {b.name: b for b in stretch.buffers}
-        frame = Frame(builder, bases, buffers, step, seed, first_row, valid_rows)
+        frame = Frame(builder, bases, buffers, step, seed, first_row, valid_rows, stretch.rows)
         scratch = offset(builder, arena, stretch.scratch)
         for operation in stretch.operations:
             _emit(frame, operation, host, scratch)
@@ -122,6 +127,15 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             lookup.emit_onehot(frame, operation)
         case GroupSum() | Redistribute():
             raise AssertionError("what workers exchange lies between stretches")
+        case Steps():
+            columns.emit_steps(frame, operation)
+        case Loop(steps, back, operations):
+            with loop(frame.builder, i64(0), i64(steps)) as turn:
+                t = frame.builder.sub(i64(steps - 1), turn) if back else turn
+                names = [n for o in operations for n in (*reads(o), *writes(o))]
+                inside = frame.at_step(steps, t, names)
+                for inner in operations:
+                    _emit(inside, inner, host, scratch)
 
 
 def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
@@ -137,6 +151,9 @@ def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
             return crop.scratch_bytes(operation)
         case LrnGradient():
             return lrn.scratch_bytes(operation)
+        case Loop(_, _, operations):
+            one = {n: replace(b, rows=b.rows // b.steps, steps=1) for n, b in buffers.items()}
+            return max(scratch_bytes(inner, one) for inner in operations)
     return 0
 
 

@@ -92,4 +92,5 @@ DENSE = LayerKind(
     forward=_forward,
     backward=_backward,
     connection=Connection.ONE_TO_ALL,
+    own_shape=lambda settings: (_units(settings),),
 )

@@ -17,7 +17,7 @@ def _masked(use: Use) -> Expression:
     """x * [u >= ratio] / (1 - ratio) for a uniform draw u."""
     ratio = use.settings["ratio"]
     assert isinstance(ratio, int | float), "a ratio is a number"
-    dropped = call("greater", number(ratio), Draw(use.stream))
+    dropped = call("greater", number(ratio), Draw(use.stream, use.steps))
     kept = call("sub", number(1), dropped)
     return mul(equation.X, mul(kept, number(1 / (1 - ratio))))
 

@@ -35,9 +35,13 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A uniform random number in [0, 1), fixed by seed, step, `stream` and the element's place."""
+    """A uniform random number in [0, 1), fixed by seed, step, `stream` and the element's place.
+
+    A tensor of a layer unrolled in `steps` has a place for each of them.
+    """
 
     stream: int
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from singac.layers.operations import Operation
@@ -34,11 +34,15 @@ class Connection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A tensor an operation may name: its name, and its shape an example or as a param."""
+    """A tensor an operation may name: its name, and its shape an example or as a param.
+
+    A tensor of an unrolled layer has that shape for each of its `steps`.
+    """
 
     name: str
     shape: Sizes
     transposed: bool = False
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ class Use:
     """One layer of a net as its kind sees it.
 
     `sources` in the order of the arrow's brackets, `params` by role. `stream` seeds what the layer
-    draws; `batch` is the number of examples of a whole group's step, by which losses are means.
-    `metrics` has the net's name for each metric of the kind.
+    draws; losses are means over `batch` rows, the examples of a whole group's step times the
+    `steps` of an unrolled layer. `metrics` has the net's name for each metric of the kind.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Use:
     stream: int
     batch: int
     metrics: Mapping[str, str]
+    steps: int = 1
 
     def inner(self, role: str) -> str:
         """Name of an inner tensor of the layer; no layer can be called so."""
@@ -172,6 +177,11 @@ class LayerKind:
     label_slot                   the source that holds class numbers below the columns of source 0
     words(settings)              source 0 is a field of whole numbers below this
     end, energy                  which end of `<->` it is; what that means (hidden ends)
+    own_shape(settings)          the shape, where settings alone tell it: a delay needs it
+    own_state                    the source meant to be an earlier result of the layer itself;
+                                 `needs_own_state` says that it must
+    aliases                      words that stand for several roles of params at once
+    hands_on                     the values are those of source 0, only elsewhere
     """
 
     name: str
@@ -194,6 +204,11 @@ class LayerKind:
     words: Callable[[Settings], int] | None = None
     end: End | None = None
     energy: Energy | None = None
+    own_shape: Callable[[Settings], Sizes] | None = None
+    own_state: int | None = None
+    needs_own_state: bool = False
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hands_on: bool = False
 
 
 def columns(shape: Sizes) -> int:

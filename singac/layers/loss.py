@@ -55,21 +55,23 @@ def _topk(settings: Settings) -> int:
 
 def _hits(use: Use, _: bool) -> tuple[Operation, ...]:
     scores, labels = (s.name for s in use.sources)
-    return (Hits(use.metrics[ACCURACY], scores, labels, _topk(use.settings)),)
+    return (Hits(use.metrics[ACCURACY], scores, labels, _topk(use.settings), 1 / use.steps),)
 
 
 def _softmax_forward(use: Use, training: bool) -> tuple[Operation, ...]:
     """Testing measures the loss here; training measures it where its gradient is made."""
-    scores, labels = (s.name for s in use.sources)
-    loss = (
-        () if training else (SoftmaxLoss(use.metrics[LOSS], scores, labels, None, 1 / use.batch),)
-    )
+    loss = () if training else (_softmax_loss(use, None),)
     return (*loss, *_hits(use, training))
 
 
 def _softmax_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
+    return (_softmax_loss(use, wanted.sources[0]),)
+
+
+def _softmax_loss(use: Use, gradient: str | None) -> SoftmaxLoss:
     scores, labels = (s.name for s in use.sources)
-    return (SoftmaxLoss(use.metrics[LOSS], scores, labels, wanted.sources[0], 1 / use.batch),)
+    name, scale, share = use.metrics[LOSS], 1 / use.batch, 1 / use.steps
+    return SoftmaxLoss(name, scores, labels, gradient, scale, share)
 
 
 def _same_columns(_: Settings, sources: tuple[Operand, ...]) -> Sizes:
@@ -88,7 +90,7 @@ def _euclidean_forward(use: Use, _: bool) -> tuple[Operation, ...]:
     """Half the squared distance, so that its gradient is the difference."""
     difference = sub(Variable(use.sources[0].name), Variable(use.sources[1].name))
     half_square = mul(number(0.5), mul(difference, difference))
-    return (Measure(use.metrics[LOSS], use.sources[0].name, half_square),)
+    return (_measured(use, half_square),)
 
 
 def _euclidean_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
@@ -104,7 +106,12 @@ def _sigmoid_forward(use: Use, _: bool) -> tuple[Operation, ...]:
     x, t = (Variable(s.name) for s in use.sources)
     tail = call("log", add(number(1), call("exp", neg(call("abs", x)))))
     entropy = add(sub(call("max", x, number(0)), mul(x, t)), tail)
-    return (Measure(use.metrics[LOSS], use.sources[0].name, entropy),)
+    return (_measured(use, entropy),)
+
+
+def _measured(use: Use, loss: Expression) -> Measure:
+    """What each value adds to the loss, which is a mean over steps too."""
+    return Measure(use.metrics[LOSS], use.sources[0].name, mul(loss, number(1 / use.steps)))
 
 
 def _sigmoid_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:

@@ -1,16 +1,19 @@
 """The few operations that layers are written in; planning and code generation know only these.
 
-Operands are names of tensors. A tensor of a layer has one row an example and its columns row by
-row; a param has the shape of `layers/kind.py`. Sizes live in the tensors' tables, not here.
+Operands are names of tensors. A tensor of a layer has one row an example, of an unrolled layer one
+an example and step (`layers/time.py`), and its columns row by row; a param has the shape of
+`layers/kind.py`. Sizes live in the tensors' tables, not here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from singac.layers.exchange import Exchange
 from singac.layers.expression import Expression, variables
+from singac.layers.time import base_of, shift_of
 from singac.layers.windows import Windows
 
 
@@ -79,7 +82,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxLoss:
-    """Adds -log softmax(scores)[label] of the valid rows to a metric.
+    """Adds `share` times -log softmax(scores)[label] of the valid rows to a metric.
 
     With `gradient`, writes (softmax(scores) - onehot(label)) * scale there.
     """
@@ -89,11 +92,12 @@ class SoftmaxLoss:
     labels: str
     gradient: str | None
     scale: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Adds the number of valid rows whose label is among the `topk` highest scores to a metric.
+    """Adds `share` for each valid row whose label is among the `topk` highest scores to a metric.
 
     Of equal scores the earlier column counts as the higher.
     """
@@ -102,6 +106,7 @@ class Hits:
     scores: str
     labels: str
     topk: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +350,17 @@ class GroupSum:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of each example, one after another: row t of an example's matrix goes to step t.
+
+    source  | b0: s0 s1 s2 | b1: s0 s1 s2 |      out  | s0: b0 b1 | s1: b0 b1 | s2: b0 b1 |
+    """
+
+    out: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redistribute:
     """An exchange among the workers of a group; this one may have nothing to give, or get nothing.
 
@@ -354,6 +370,18 @@ class Redistribute:
     exchange: Exchange
     out: str | None
     source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The operations done for one step after the other, each on the rows of that step alone.
+
+    From the first step to the last, or back. What has no steps is the same for all.
+    """
+
+    steps: int
+    back: bool
+    operations: tuple[Operation, ...]
 
 
 Operation = (
@@ -382,6 +410,8 @@ Operation = (
     | LrnGradient
     | GroupSum
     | Redistribute
+    | Steps
+    | Loop
 )
 
 
@@ -430,6 +460,10 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return (source,)
         case Redistribute(_, _, source):
             return (source,) if source is not None else ()
+        case Steps(_, source):
+            return (source,)
+        case Loop(_, _, operations):
+            return _read_by_loop(operations)
 
 
 def writes(operation: Operation) -> tuple[str, ...]:
@@ -456,14 +490,41 @@ def writes(operation: Operation) -> tuple[str, ...]:
             | LookupGradient(out)
             | OneHot(out)
             | GroupSum(out)
+            | Steps(out)
         ):
             return (out,)
         case Redistribute(_, out):
             return (out,) if out is not None else ()
+        case Loop(_, _, operations):
+            return tuple(dict.fromkeys(n for o in operations for n in writes(o)))
         case SoftmaxLoss(gradient=gradient):
             return (gradient,) if gradient else ()
         case Measure() | Hits():
             return ()
+
+
+def _read_by_loop(operations: tuple[Operation, ...]) -> tuple[str, ...]:
+    """Names read before any operation of the same step wrote them, delayed ones included."""
+    written: list[str] = []
+    found: list[str] = []
+    for operation in operations:
+        found += [n for n in reads(operation) if n not in written]
+        written += writes(operation)
+    return tuple(dict.fromkeys(found))
+
+
+def is_carried(name: str, written: tuple[str, ...]) -> bool:
+    """Whether a name read in a loop that writes `written` is a result of another of its steps."""
+    return shift_of(name) != 0 and base_of(name) in written
+
+
+def flat(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """The operations with those inside loops in their place."""
+    return tuple(
+        inner
+        for operation in operations
+        for inner in (operation.operations if isinstance(operation, Loop) else (operation,))
+    )
 
 
 def _read_by(assigns: tuple[Assign, ...], known: tuple[str, ...]) -> tuple[str, ...]:

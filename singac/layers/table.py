@@ -14,6 +14,7 @@ from singac.layers.lookup import EMBEDDING, ONEHOT
 from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS, TOP_K
 from singac.layers.norm import LAYER_NORM, SOFTMAX
 from singac.layers.rbm import RBM_HIDDEN, RBM_VISIBLE
+from singac.layers.recurrent import GRU, LSTM, RNN
 from singac.layers.shape import FLATTEN, RESHAPE
 
 # fmt: off
@@ -22,6 +23,7 @@ KINDS: Mapping[str, LayerKind] = {
     for kind in (
         DENSE, DROPOUT, SOFTMAX, LAYER_NORM,
         EMBEDDING, ONEHOT,
+        GRU, LSTM, RNN,
         CONV, MAX_POOL, AVG_POOL, LRN, CROP_MIRROR,
         ADD, MULTIPLY, CONCAT, SLICE, FLATTEN, RESHAPE,
         RBM_VISIBLE, RBM_HIDDEN,

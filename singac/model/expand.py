@@ -4,6 +4,8 @@ A layer without a name is called after its kind, numbered where a block or net h
 (`relu1`, `relu2`); so is a named layer inside a `repeat`. A block's layers are named inside it:
 
     conv2: convolve(256, 5x5)   ->   conv2.conv, conv2.relu; `conv2` means its last layer
+
+The layers of an `unroll` are named as if they stood outside it: its copies are one layer.
 """
 
 from __future__ import annotations
@@ -18,14 +20,28 @@ from singac.model.values import Binding, Scope, evaluate
 from singac.syntax import tree
 
 MOST_LAYERS = 10_000
+MOST_STEPS = 10_000
 DEEPEST_BLOCK = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRef:
-    """A source by its full name as written, to be looked up once all layers are known."""
+    """A source by its full name as written, to be looked up once all layers are known.
+
+    `delay` says how many steps before this one is meant.
+    """
 
     name: str
+    span: Span
+    delay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """The `number`-th `unroll` of a net, from 1, in `steps` copies."""
+
+    number: int
+    steps: int
     span: Span
 
 
@@ -42,6 +58,7 @@ class Placed:
     prefix: str
     sources: tuple[SourceRef, ...]
     undirected: bool = False
+    unrolled: Unrolled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +105,23 @@ class _Step:
     undirected: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A chain with its repeats written out, and the unroll it stands in."""
+
+    chain: tree.Chain
+    steps: list[_Step]
+    unrolled: Unrolled | None
+
+
 class _Expander:
     def __init__(
         self, blocks: Mapping[str, tree.Block], report: Report, expanded: Expanded
     ) -> None:
         self.blocks, self.report, self.expanded = blocks, report, expanded
         self.spans: dict[str, Span] = {}
+        self.unrolled: Unrolled | None = None  # what is being expanded stands in it
+        self.unrolls = 0
 
     def statements(
         self,
@@ -104,22 +132,51 @@ class _Expander:
         inside: tuple[str, ...],
     ) -> str | None:
         """Expands the statements of a net or block; gives the full name of the last layer."""
-        chains = []
+        chains = self._chains(statements, prefix, scope)
+        namer = _Namer([s for chain in chains for s in chain.steps], self.report)
+        last, around = None, self.unrolled
+        for chain in chains:
+            self.unrolled = chain.unrolled
+            last = self._chain(chain.chain, chain.steps, namer, prefix, scope, entry, inside)
+        self.unrolled = around
+        return last
+
+    def _chains(
+        self, statements: tuple[tree.Statement, ...], prefix: str, scope: Scope
+    ) -> list[_Chain]:
+        """The chains of a net, a block or an unroll, in order; params are placed on the way."""
+        found: list[_Chain] = []
         for statement in statements:
             match statement:
                 case tree.Chain():
-                    chains.append((statement, self._flat(statement, scope)))
+                    steps = self._flat(statement, scope)
+                    found.append(_Chain(statement, steps, self.unrolled))
                 case tree.ParamDraw(names, origin) | tree.ParamFrom(names, origin):
                     self.expanded.params += [
                         PlacedParam(prefix + n.text, origin, scope, n.span) for n in names
                     ]
                 case tree.Unroll():
-                    self._not_yet(statement.span, "unrolled nets")
-        namer = _Namer([s for _, steps in chains for s in steps], self.report)
-        last = None
-        for chain, steps in chains:
-            last = self._chain(chain, steps, namer, prefix, scope, entry, inside)
-        return last
+                    found += self._unroll(statement, prefix, scope)
+        return found
+
+    def _unroll(self, unroll: tree.Unroll, prefix: str, scope: Scope) -> list[_Chain]:
+        """The chains of an unroll, which must not stand in another."""
+        if self.unrolled is not None:
+            related = (Place(self.unrolled.span, "inside this one"),)
+            message = "an unroll inside an unroll"
+            help = "close the first before the second; what is outside feeds every step"
+            self.report.error("SG0185", message, unroll.count.span, related=related, help=help)
+            return []
+        span = unroll.count.span
+        value = evaluate(unroll.count, scope, self.report)
+        if value is None:
+            return []
+        steps = as_whole(value, "the number of steps", span, self.report, scope, 1, MOST_STEPS)
+        self.unrolls += 1
+        self.unrolled = Unrolled(self.unrolls, steps or 1, span)
+        found = self._chains(unroll.statements, prefix, scope)
+        self.unrolled = None
+        return found
 
     def _not_yet(self, span: Span, what: str) -> None:
         message = f"{what} are parsed but cannot be compiled yet"
@@ -186,11 +243,9 @@ class _Expander:
         return last
 
     def _source(self, ref: tree.Ref, prefix: str, entry: SourceRef | None) -> SourceRef:
-        if ref.delay:
-            self._not_yet(ref.span, "sources of an earlier step")
         if entry is not None and ref.path.text == "input":
-            return SourceRef(entry.name, entry.span)
-        return SourceRef(prefix + ref.path.text, ref.span)
+            return SourceRef(entry.name, entry.span, entry.delay + ref.delay)
+        return SourceRef(prefix + ref.path.text, ref.span, ref.delay)
 
     def _layer(
         self,
@@ -202,7 +257,7 @@ class _Expander:
     ) -> str:
         step = given.step
         if self._is_new(name, step.span):
-            placed = Placed(name, step, scope, prefix, sources, given.undirected)
+            placed = Placed(name, step, scope, prefix, sources, given.undirected, self.unrolled)
             self.expanded.layers.append(placed)
             self.expanded.outputs[name] = name
         return name

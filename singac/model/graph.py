@@ -27,9 +27,19 @@ class ParamUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer of the net; `kind` is None for a field of the data.
+class Delay:
+    """Layer `of` as it was `by` steps before."""
 
+    of: str
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of the net, in `steps` copies where it is unrolled.
+
+    `kind` is None for a field of the data, and for the result of an earlier step: no arrow leads
+    to that, so that sources stand before consumers though a step depends on the one before.
     `partner` is the other end of an undirected connection.
     """
 
@@ -40,6 +50,8 @@ class Layer:
     shape: Sizes
     params: tuple[ParamUse, ...]
     span: Span
+    steps: int = 1
+    delay: Delay | None = None
     partner: str | None = None
 
 
@@ -77,6 +89,17 @@ class NetGraph:
     def sources(self, name: str) -> tuple[Layer, ...]:
         """The layers that feed a layer, in the order of its slots."""
         return tuple(self._layers[n] for n in self._layers[name].sources)
+
+    def delays(self, name: str) -> tuple[Layer, ...]:
+        """What reads a layer at a later step."""
+        return tuple(d for d in self.layers() if d.delay is not None and d.delay.of == name)
+
+    def origin(self, name: str) -> Layer:
+        """The layer whose values a layer has, if it only hands them on."""
+        layer = self._layers[name]
+        while layer.kind is not None and layer.kind.hands_on:
+            layer = self._layers[layer.sources[0]]
+        return layer
 
     def consumers(self, name: str) -> tuple[tuple[Layer, int], ...]:
         """The layers a layer feeds, each with the slot it is fed in."""
@@ -120,6 +143,19 @@ def in_order(graph: nx.MultiDiGraph) -> tuple[str, ...]:
     """Names with sources before consumers, otherwise as declared; the graph has no cycle."""
     declared = {name: i for i, name in enumerate(graph.nodes)}
     return tuple(nx.lexicographical_topological_sort(graph, key=declared.__getitem__))
+
+
+def components(sources: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Names in groups that depend on each other, groups in order, otherwise as declared.
+
+    A name alone is a group too; it is a loop if it is a source of itself.
+    """
+    graph = arrows(sources)
+    declared = {name: i for i, name in enumerate(graph.nodes)}
+    groups = [sorted(g, key=declared.__getitem__) for g in nx.strongly_connected_components(graph)]
+    whole = nx.condensation(graph, groups)
+    order = nx.lexicographical_topological_sort(whole, key=lambda k: declared[groups[k][0]])
+    return tuple(tuple(groups[k]) for k in order)
 
 
 def find_cycle(sources: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

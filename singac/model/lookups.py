@@ -16,7 +16,7 @@ def words_fit(net: Net, facts: Facts, report: Report) -> bool:
     before = len(report.found)
     for layer in net.graph.layers():
         if layer.kind is not None and layer.kind.words is not None:
-            (source,) = net.graph.sources(layer.name)
+            source = net.graph.origin(layer.sources[0])
             _check(layer, source, layer.kind.words(layer.settings), facts, report)
     return len(report.found) == before
 

@@ -23,11 +23,13 @@ from singac.layers.kind import (
 from singac.layers.operations import Operation
 from singac.layers.table import KINDS
 from singac.model.arguments import match_settings
+from singac.model.delays import shape_ahead
 from singac.model.equations import PointwiseLayer, settings_of, with_settings
-from singac.model.expand import Expanded, Placed, expand, unknown_source
+from singac.model.expand import Expanded, Placed, expand
 from singac.model.graph import Layer, NetGraph, NetParam, ParamUse, arrows, find_cycle, in_order
 from singac.model.pairs import check_alone, check_ends, check_weight, joined
-from singac.model.params import ParamTable, RoleArguments, split_arguments
+from singac.model.params import ParamTable, RoleArguments, split_arguments, unaliased
+from singac.model.unroll import Bridge, Sources, sources_of
 from singac.model.values import Scope
 from singac.settings import shape_text
 from singac.syntax import tree
@@ -83,15 +85,16 @@ def resolve_net(
     kinds: Mapping[str, LayerKind],
     scope: Scope,
     report: Report,
+    texts: tuple[str, ...] = (),
 ) -> Net | None:
-    """The net, or None after reporting what is wrong with it."""
+    """The net, or None after reporting what is wrong with it. `texts` are fields of a text."""
     before = len(report.found)
     expanded = expand(block, tuple(fields), blocks, scope, report)
-    sources = _sources(expanded, report)
+    sources = sources_of(expanded, fields, texts, report)
     if len(report.found) > before:
         _check_kinds(expanded, kinds, tuple(blocks), report)
         return None
-    cycle = find_cycle(sources)
+    cycle = find_cycle(sources.names)
     if cycle:
         _cycle(cycle, expanded, report)
         return None
@@ -105,21 +108,6 @@ def resolve_net(
     if len(report.found) > before:
         return None
     return Net(NetGraph(block.name.text, layers, params), expanded.members, block)
-
-
-def _sources(expanded: Expanded, report: Report) -> dict[str, tuple[str, ...]]:
-    """Names of the source layers of every layer; fields of the data have none."""
-    found: dict[str, tuple[str, ...]] = {}
-    for placed in expanded.layers:
-        names = []
-        for ref in placed.sources:
-            if ref.name in expanded.outputs:
-                names.append(expanded.outputs[ref.name])
-            else:
-                unknown_source(ref, placed, expanded, report)
-        found[placed.name] = tuple(names)
-    fields = {n: () for names in found.values() for n in names if n not in found}
-    return {**fields, **found}
 
 
 def _check_kinds(
@@ -156,7 +144,7 @@ def _cycle(cycle: tuple[str, ...], expanded: Expanded, report: Report) -> None:
     spans = {p.name: p.step.span for p in expanded.layers}
     around = " -> ".join([*cycle, cycle[0]])
     related = tuple(Place(spans[n], f"`{n}` is on the cycle") for n in cycle[1:6] if n in spans)
-    help = "a layer may feed only layers that do not lead back to it"
+    help = "a layer may feed only layers that do not lead back to it, unless by way of a delay"
     report.error(
         "SG0144",
         f"the layers feed each other: {around}",
@@ -172,12 +160,13 @@ class _Builder:
     def __init__(
         self,
         expanded: Expanded,
-        sources: Mapping[str, tuple[str, ...]],
+        sources: Sources,
         kinds: Mapping[str, LayerKind],
         blocks: tuple[str, ...],
         report: Report,
     ) -> None:
-        self.expanded, self.sources, self.report = expanded, sources, report
+        self.expanded, self.report = expanded, report
+        self.sources, self.bridges = sources.names, sources.bridges
         self.kinds, self.blocks = kinds, blocks
         self.done: dict[str, Layer] = {}
         self.said: dict[str, tuple[Placed, RoleArguments]] = {}
@@ -190,8 +179,12 @@ class _Builder:
         for name in in_order(arrows(self.sources)):
             if name in placed:
                 self._layer(placed[name])
+            elif name in self.bridges:
+                self._bridge(name, self.bridges[name])
             else:
                 self.done[name] = Layer(name, None, {}, (), fields[name], (), span)
+        for name, bridge in self.bridges.items():
+            self._check_delay(name, bridge)
         declared = [n for n in self.sources if n in self.done]
         layers = tuple(self.done[n] for n in declared)
         self.params.check_names(self.done)
@@ -201,25 +194,62 @@ class _Builder:
             check_alone(self.done, self.report)
         return layers, self.params.finish() if complete else ()
 
+    def _bridge(self, name: str, bridge: Bridge) -> None:
+        """What nobody wrote; a delay has the shape that its layer will have."""
+        if bridge.delay is not None:
+            shape = self._shape_ahead(bridge.delay.of)
+        elif bridge.kind is not None and bridge.sources[0] in self.done:
+            shape = bridge.kind.shape({}, self._operands(bridge.sources))
+        else:
+            return
+        steps, span = bridge.steps, bridge.span
+        self.done[name] = Layer(
+            name, bridge.kind, {}, bridge.sources, shape, (), span, steps, bridge.delay
+        )
+
+    def _shape_ahead(self, name: str) -> Sizes:
+        known = {n: layer.shape for n, layer in self.done.items()}
+        steps = {p.name: p for p in self.expanded.layers}
+        return shape_ahead(name, known, steps, self.sources, self.bridges, self.kinds)
+
+    def _check_delay(self, name: str, bridge: Bridge) -> None:
+        """The shape a delay was taken for is what its layer has."""
+        if bridge.delay is None or bridge.delay.of not in self.done:
+            return
+        layer, assumed = self.done[bridge.delay.of], self.done[name].shape
+        if not layer.shape:
+            self._ended(bridge.span, layer)
+        elif layer.shape != assumed:
+            message = f"`{layer.name}` has another shape than its own earlier steps"
+            label = f"{shape_text(assumed)} here, and then {shape_text(layer.shape)}"
+            related = (Place(layer.span, f"`{layer.name}`"),)
+            help = "what a step makes must be as large as what it takes of the one before"
+            self.report.error("SG0188", message, bridge.span, label, related=related, help=help)
+
+    def _operands(self, names: tuple[str, ...]) -> tuple[Operand, ...]:
+        return tuple(Operand(n, self.done[n].shape, steps=self.done[n].steps) for n in names)
+
     def _layer(self, placed: Placed) -> None:
         kind = _kind(placed, self.kinds, self.blocks, self.expanded, self.report)
         names = self.sources[placed.name]
         if kind is None:
             return
-        arguments, roles = split_arguments(placed.step.arguments, kind.roles, self.report)
+        given = unaliased(placed.step.arguments, kind.aliases)
+        arguments, roles = split_arguments(given, kind.roles, self.report)
         span = placed.step.span
         matched = match_settings(
             arguments, kind.settings, placed.scope, span, self.report, kind.roles
         )
         if matched is None or any(n not in self.done for n in names):
             return
-        operands = tuple(Operand(n, self.done[n].shape) for n in names)
+        operands = self._operands(names)
         if not check_ends(placed, kind, tuple(self.done[n] for n in names), self.report):
             return
         shape = self._shape(placed, kind, matched.values, operands)
         if shape is not None:
             uses = self._params(placed, kind, matched.values, operands, roles)
-            layer = Layer(placed.name, kind, matched.values, names, shape, uses, span)
+            steps = placed.unrolled.steps if placed.unrolled is not None else 1
+            layer = Layer(placed.name, kind, matched.values, names, shape, uses, span, steps)
             self.done[placed.name], self.said[placed.name] = layer, (placed, roles)
             if placed.undirected:
                 self._join(self.done[names[0]], layer)
@@ -250,12 +280,17 @@ class _Builder:
             message = f"`{kind.name}` takes {_sources_of(kind)}, not {len(operands)}"
             label = f"fed by {' and '.join(f'`{o.name}`' for o in operands)}"
             help = "join sources in brackets: [fc2, label] -> ..." if kind.sources > 1 else None
+            if kind.own_state is not None:
+                word = placed.step.kind.text
+                help = f"its own earlier result is a source: [x, h[t-1]] -> h: {word}(...)"
             self.report.error("SG0146", message, placed.step.span, label, help=help)
             return None
         for operand in operands:
             if not operand.shape:
-                self._ended(placed, operand)
+                self._ended(placed.step.span, self.done[operand.name])
                 return None
+        if not self._state_is_own(placed, kind, operands):
+            return None
         try:
             shape = kind.shape(settings, operands)
         except Misfit as misfit:
@@ -268,11 +303,23 @@ class _Builder:
             return None
         return shape
 
-    def _ended(self, placed: Placed, operand: Operand) -> None:
-        related = (Place(self.done[operand.name].span, "this gives one number for the batch"),)
-        message = f"`{operand.name}` ends the net and feeds nothing"
+    def _state_is_own(self, placed: Placed, kind: LayerKind, operands: tuple[Operand, ...]) -> bool:
+        if not kind.needs_own_state or kind.own_state is None:
+            return True
+        state = self.done[operands[kind.own_state].name]
+        if state.delay is not None and state.delay.of == placed.name:
+            return True
+        word = placed.step.kind.text
+        message = f"the state of `{placed.name}` is `{state.name}`, no earlier result of its own"
+        help = f"[x, h[t-1]] -> h: {word}(...), where h is the name of this layer"
+        self.report.error("SG0189", message, placed.step.span, help=help)
+        return False
+
+    def _ended(self, span: Span, layer: Layer) -> None:
+        related = (Place(layer.span, "this gives one number for the batch"),)
+        message = f"`{layer.name}` ends the net and feeds nothing"
         help = "feed the layers before it instead"
-        self.report.error("SG0147", message, placed.step.span, related=related, help=help)
+        self.report.error("SG0147", message, span, related=related, help=help)
 
     def _misfit(self, placed: Placed, operands: tuple[Operand, ...], misfit: Misfit) -> None:
         """Both layers are shown with their shapes."""

@@ -8,7 +8,7 @@ A layer's arguments may draw a param (`weight ~ gaussian(std = 0.01)`), tie it t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from singac.diagnostics import Place, Report, Span, did_you_mean, nearest
 from singac.initialisers import INITIALISERS, check_initialiser
@@ -71,6 +71,23 @@ def split_arguments(
     drawn = {role: a for role, a in whole.items() if isinstance(a, tree.Drawn)}
     tied = {role: a for role, a in whole.items() if isinstance(a, tree.Named)}
     return settings, RoleArguments(drawn, tied, tuple(scales))
+
+
+def unaliased(
+    arguments: Sequence[tree.Argument], aliases: Mapping[str, tuple[str, ...]]
+) -> list[tree.Argument]:
+    """The arguments, those of a word that stands for several roles once for each of them."""
+    found: list[tree.Argument] = []
+    for argument in arguments:
+        role, *_ = _names(argument) or [""]
+        if isinstance(argument, tree.Positional) or role not in aliases:
+            found.append(argument)
+        else:
+            first, *rest = argument.path.names
+            named = (replace(first, text=own) for own in aliases[role])
+            paths = (replace(argument.path, names=(name, *rest)) for name in named)
+            found += [replace(argument, path=path) for path in paths]
+    return found
 
 
 def _names(argument: tree.Argument) -> list[str]:

@@ -223,7 +223,8 @@ def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None
     if dataset is None:
         return
     blocks, scope = resolved.blocks.blocks, resolved.blocks.scope
-    net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report)
+    texts = tuple(dataset.shapes) if SOURCES[dataset.request.kind].is_text else ()
+    net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report, texts)
     if net is None:
         return
     fits = (_labels_fit(net, dataset, report), words_fit(net, dataset.facts, report))
@@ -237,7 +238,7 @@ def _labels_fit(net: Net, dataset: Dataset, report: Report) -> bool:
     for layer in net.graph.layers():
         slot = None if layer.kind is None else layer.kind.label_slot
         if slot is not None:
-            _label_fits(net, layer, net.graph.layer(layer.sources[slot]), dataset, report)
+            _label_fits(net, layer, net.graph.origin(layer.sources[slot]), dataset, report)
     return len(report.found) == before
 
 

@@ -111,6 +111,8 @@ class Training:
     Algorithms of energy models take `gibbs` Gibbs steps in one of training.
 
     It ends before when `early_stop` validations in a row were no better than the best (0: never).
+    The states of the layers in `carry` go on from batch to batch: these are successive then, row b
+    of a batch going on where row b of the one before ends.
     """
 
     net: str
@@ -124,3 +126,4 @@ class Training:
     validate: Every = Every()
     early_stop: int = 0
     gibbs: int = 0
+    carry: tuple[str, ...] = ()

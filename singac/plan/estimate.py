@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from singac.layers.exchange import Exchange
 from singac.layers.expression import size
@@ -18,6 +19,7 @@ from singac.layers.operations import (
     Hits,
     Lookup,
     LookupGradient,
+    Loop,
     Lrn,
     LrnGradient,
     Measure,
@@ -34,6 +36,9 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Steps,
+    reads,
+    writes,
 )
 from singac.plan.plan import Buffer, Slice, Update
 
@@ -41,7 +46,15 @@ FLOAT_BYTES = 4
 
 
 def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:
-    """Floating-point operations on `rows` examples, a multiply-add as two, a function as one."""
+    """Floating-point operations on `rows` examples, a multiply-add as two, a function as one.
+
+    Of an unrolled layer they are those of all its steps.
+    """
+    if isinstance(operation, Loop):
+        one = {n: replace(b, rows=b.rows // b.steps, steps=1) for n, b in buffers.items()}
+        return operation.steps * sum(flops(o, one, rows) for o in operation.operations)
+    touched = (*reads(operation), *writes(operation))
+    rows *= max((buffers[n].steps for n in touched if n in buffers), default=1)
     match operation:
         case Product(role, out, _, right, then=then):
             weight = buffers[out if role is Role.WEIGHT_GRADIENT else right]
@@ -78,7 +91,9 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return rows * buffers[gradient].columns
         case Best(_, source, count):
             return rows * buffers[source].columns * count
-        case GroupSum() | Redistribute() | Concat() | Lookup() | OneHot() | Crop() | CropGradient():
+        case GroupSum() | Redistribute() | Concat() | Steps():
+            return 0
+        case Lookup() | OneHot() | Crop() | CropGradient():
             return 0
 
 

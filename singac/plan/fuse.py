@@ -11,8 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from singac.layers.expression import Variable
-from singac.layers.operations import Assign, Operation, Pointwise, Product, Role, reads, writes
-from singac.plan.order import Item, PullParam, PushParam
+from singac.layers.operations import (
+    Assign,
+    Loop,
+    Operation,
+    Pointwise,
+    Product,
+    Role,
+    flat,
+    reads,
+    writes,
+)
+from singac.layers.time import base_of
+from singac.plan.items import Item, PullParam, PushParam
 
 Columns = Mapping[str, int]
 
@@ -20,16 +31,24 @@ Columns = Mapping[str, int]
 def fuse(items: Sequence[Item], columns: Columns) -> tuple[Item, ...]:
     """The items with every pointwise operation merged into its producer where it can be.
 
-    `columns` are those of every tensor of a layer. The result of each operation is unchanged.
+    `columns` are those of every tensor of a layer. The result of each operation is unchanged. What
+    is inside a loop stays inside.
     """
     done: list[Item] = []
     for item in items:
+        if isinstance(item, Loop):
+            done.append(replace(item, operations=_operations(fuse(item.operations, columns))))
+            continue
         carrier = _carrier(item, done, columns) if isinstance(item, Pointwise) else None
         if carrier is None or not isinstance(item, Pointwise):
             done.append(item)
         else:
             done[carrier] = _merged(done[carrier], item)
     return tuple(done)
+
+
+def _operations(items: Sequence[Item]) -> tuple[Operation, ...]:
+    return tuple(i for i in items if not isinstance(i, PullParam | PushParam))
 
 
 def _carrier(item: Pointwise, done: list[Item], columns: Columns) -> int | None:
@@ -48,6 +67,8 @@ def _carrier(item: Pointwise, done: list[Item], columns: Columns) -> int | None:
             continue
         if _touch(writes(other), reads(item)):
             return position if _can_carry(other, item, columns) else None
+        if _touch_elsewhere(other, item):
+            return None
         if _touch((*reads(other), *writes(other)), writes(item)):
             return None
     return None
@@ -57,6 +78,17 @@ def _touch(some: Sequence[str], others: Sequence[str]) -> bool:
     return any(name in others for name in some)
 
 
+def _touch_elsewhere(other: Operation, item: Operation) -> bool:
+    """Whether one writes other steps of a tensor than the other reads or writes."""
+    written, read = (_bases(names) for names in (writes(other), reads(other)))
+    wanted, made = (_bases(names) for names in (reads(item), writes(item)))
+    return _touch(written, (*wanted, *made)) or _touch(read, made)
+
+
+def _bases(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(base_of(n) for n in names)
+
+
 def _can_carry(carrier: Operation, item: Pointwise, columns: Columns) -> bool:
     match carrier:
         case Product(role, out, left, right, accumulate):
@@ -64,9 +96,9 @@ def _can_carry(carrier: Operation, item: Pointwise, columns: Columns) -> bool:
                 return False
             # Other columns of a row are computed after these: its operands must stay as they are.
             overwritten = _touch((left, right), writes(item))
-            return columns[out] == columns[item.like] and not overwritten
+            return columns[base_of(out)] == columns[base_of(item.like)] and not overwritten
         case Pointwise(like):
-            return columns[like] == columns[item.like]
+            return columns[base_of(like)] == columns[base_of(item.like)]
     return False
 
 
@@ -86,9 +118,8 @@ def stored(items: Sequence[Item]) -> tuple[str, ...]:
     A product or pointwise operation can leave such a result in registers, others write it out.
     """
     found: dict[str, None] = {}
-    for item in items:
-        if not isinstance(item, PullParam | PushParam):
-            found |= dict.fromkeys(reads(item))
-        if not isinstance(item, PullParam | PushParam | Pointwise | Product):
-            found |= dict.fromkeys(writes(item))
+    for operation in flat(_operations(items)):
+        found |= dict.fromkeys(reads(operation))
+        if not isinstance(operation, Pointwise | Product):
+            found |= dict.fromkeys(writes(operation))
     return tuple(found)

@@ -11,64 +11,127 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from singac.layers.expression import Variable, add
+from singac.layers.expression import Expression, Variable, add, number
 from singac.layers.kind import Operand, Pair, Use, Wanted, columns, inner_name
 from singac.layers.loss import LOSS
 from singac.layers.operations import Assign, Operation, Pointwise, reads, writes
+from singac.layers.time import base_of, shift_of, shifted, steps_of
 from singac.model.graph import Layer, NetGraph
-
-
-@dataclass(frozen=True, slots=True)
-class PullParam:
-    """Param `param` is needed from here on."""
-
-    param: str
-
-
-@dataclass(frozen=True, slots=True)
-class PushParam:
-    """The gradient of param `param` is complete."""
-
-    param: str
-
-
-Item = Operation | PullParam | PushParam
+from singac.plan.items import Item as Item
+from singac.plan.items import PullParam as PullParam
+from singac.plan.items import PushParam as PushParam
+from singac.plan.items import gradient_of as gradient_of
+from singac.plan.loops import distribute, names_in, of_one_step
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The operations of a phase; `columns` has the columns of every tensor of a layer they name."""
+    """The operations of a phase, and the tensors of layers that they name.
+
+    columns    of each tensor
+    steps      of each tensor: one outside an unrolled part of the net
+    carried    tensors that keep a state from batch to batch, and how many steps of it
+    """
 
     items: tuple[Item, ...]
     columns: Mapping[str, int]
+    steps: Mapping[str, int] = field(default_factory=dict)
+    carried: Mapping[str, int] = field(default_factory=dict)
 
 
-def gradient_of(name: str) -> str:
-    """Name of the gradient of a tensor."""
-    return f"d({name})"
-
-
-def test_order(graph: NetGraph, batch: int, watched: Sequence[str]) -> Order:
+def test_order(
+    graph: NetGraph,
+    batch: int,
+    watched: Sequence[str],
+    carry: Sequence[str] = (),  # noqa: PT028 (this is no test)
+) -> Order:
     """Operations that measure the net's losses and metrics on a batch, and compute `watched`."""
     items = forward(graph, batch, needed(graph, watched), training=False)
-    return Order(tuple(items), tensor_columns(graph))
+    states = _States(graph, carry)
+    ahead = distribute(states.around(items), states.steps)
+    kept = {n: states.steps[n] for n in watched if n in states.steps}
+    columns = {**tensor_columns(graph), **states.columns}
+    return Order(ahead, columns, {**of_one_step(ahead, states.steps), **kept}, states.carried)
 
 
-def train_order(graph: NetGraph, batch: int) -> Order:
+def train_order(graph: NetGraph, batch: int, carry: Sequence[str] = ()) -> Order:
     """Operations of a training step, backward included."""
-    ahead = forward(graph, batch, needed(graph), training=True)
+    states = _States(graph, carry)
+    ahead = states.around(forward(graph, batch, needed(graph), training=True))
     backward = _Backward(graph, batch)
-    items = (*ahead, *with_pushes(graph, backward.operations()))
-    return Order(items, {**tensor_columns(graph), **backward.columns})
+    pushed = with_pushes(graph, backward.operations())
+    steps = {**states.steps, **backward.steps}
+    learnt = _ended(pushed, steps)
+    items = (*distribute(ahead, steps), *distribute(learnt, steps))
+    columns = {**tensor_columns(graph), **states.columns, **backward.columns}
+    return Order(items, columns, of_one_step(items, steps), states.carried)
 
 
 def tensor_columns(graph: NetGraph) -> dict[str, int]:
     """Those of every layer's result, then of what layers keep beside it."""
-    results = {layer.name: columns(layer.shape) for layer in graph.layers()}
-    inner = {n: c for layer in graph.layers() for n, c in _inner(graph, layer).items()}
+    layers = _in_memory(graph)
+    results = {layer.name: columns(layer.shape) for layer in layers}
+    inner = {n: c for layer in layers for n, c in _inner(graph, layer).items()}
     return {**results, **inner}
+
+
+def _in_memory(graph: NetGraph) -> list[Layer]:
+    """All but delays, which are rows of the layer they are of."""
+    return [layer for layer in graph.layers() if layer.delay is None]
+
+
+class _States:
+    """What the first step takes for the steps before it: zeros, or what a batch before left.
+
+    `steps` are those of every tensor of the forward pass of an unrolled layer.
+    """
+
+    def __init__(self, graph: NetGraph, carry: Sequence[str]) -> None:
+        self.carry = carry
+        self.steps: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
+        self.sizes = tensor_columns(graph)
+        for layer in _in_memory(graph):
+            names = (layer.name, *_inner(graph, layer))
+            self.steps |= dict.fromkeys(names, layer.steps)
+            self.owners |= dict.fromkeys(names, layer.name)
+        self.columns: dict[str, int] = {}
+        self.carried: dict[str, int] = {}
+
+    def around(self, items: Sequence[Item]) -> list[Item]:
+        """The items, with states set before them and left behind them."""
+        longest: dict[str, int] = {}
+        for name in names_in(items):
+            if shift_of(name) < 0:
+                longest[base_of(name)] = max(longest.get(base_of(name), 0), -shift_of(name))
+        before: list[Item] = []
+        behind: list[Item] = []
+        for name, delay in longest.items():
+            first, kept = steps_of(name, -delay, 0), f"carried({name})"
+            if self.owners[name] not in self.carry:
+                before.append(Pointwise(first, (Assign(first, number(0)),)))
+                continue
+            steps = self.steps[name]
+            last = steps_of(name, steps - delay, steps)
+            before.append(Pointwise(first, (Assign(first, Variable(kept)),)))
+            behind.append(Pointwise(kept, (Assign(kept, Variable(last)),)))
+            self.columns[kept], self.carried[kept] = self.sizes[name], delay
+        return [*before, *items, *behind]
+
+
+def _ended(items: Sequence[Item], steps: Mapping[str, int]) -> list[Item]:
+    """The items of backward, before them: behind the last step nothing hands a gradient back."""
+    furthest: dict[str, int] = {}
+    for name in names_in(items):
+        if shift_of(name) > 0:
+            furthest[base_of(name)] = max(furthest.get(base_of(name), 0), shift_of(name))
+    zeros: list[Item] = []
+    for name, delay in furthest.items():
+        behind = steps_of(name, steps[name], steps[name] + delay)
+        zeros.append(Pointwise(behind, (Assign(behind, number(0)),)))
+    return [*zeros, *items]
 
 
 def _inner(graph: NetGraph, layer: Layer) -> dict[str, int]:
@@ -79,7 +142,7 @@ def _inner(graph: NetGraph, layer: Layer) -> dict[str, int]:
 
 
 def _operands(graph: NetGraph, layer: Layer) -> tuple[Operand, ...]:
-    return tuple(Operand(s.name, s.shape) for s in graph.sources(layer.name))
+    return tuple(Operand(s.name, s.shape, steps=s.steps) for s in graph.sources(layer.name))
 
 
 def metrics_of(graph: NetGraph) -> tuple[str, ...]:
@@ -113,7 +176,8 @@ def use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]
         u.role: Operand(u.name, graph.params[u.name].shape, u.transposed) for u in layer.params
     }
     stream = zlib.crc32(layer.name.encode()) >> 1
-    return Use(layer.name, layer.shape, layer.settings, sources, params, stream, batch, metrics)
+    name, shape, settings, steps = layer.name, layer.shape, layer.settings, layer.steps
+    return Use(name, shape, settings, sources, params, stream, batch * steps, metrics, steps)
 
 
 def needed(graph: NetGraph, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
@@ -121,10 +185,21 @@ def needed(graph: NetGraph, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
     wanted: dict[str, None] = {}
     for layer in reversed(graph.layers()):
         measures = layer.kind is not None and bool(layer.kind.metrics)
-        is_end = measures or layer.name in watched
-        if is_end or any(c.name in wanted for c, _ in graph.consumers(layer.name)):
-            wanted[layer.name] = None
+        if measures or layer.name in watched:
+            wanted |= dict.fromkeys(_depended_on(graph, layer.name, wanted))
     return tuple(layer for layer in graph.layers() if layer.name in wanted)
+
+
+def _depended_on(graph: NetGraph, name: str, known: Mapping[str, None]) -> dict[str, None]:
+    """A layer and all that lead to it, at this step or an earlier one."""
+    found: dict[str, None] = {}
+    asked = [name]
+    while asked:
+        layer = graph.layer(asked.pop())
+        if layer.name not in found and layer.name not in known:
+            found[layer.name] = None
+            asked += layer.sources if layer.delay is None else (layer.delay.of,)
+    return found
 
 
 def forward(graph: NetGraph, batch: int, layers: Sequence[Layer], training: bool) -> Sequence[Item]:
@@ -164,22 +239,56 @@ class _Backward:
         self.parts: dict[str, list[str]] = {}
         self.columns: dict[str, int] = {}
         self.begun: dict[str, None] = {}
+        self.steps: dict[str, int] = {}
         self.metrics = metric_names(graph)
+        self.delayed = [d for d in self.layers if d.delay is not None and d.name in self.learning]
 
     def _learning(self) -> dict[str, None]:
         """Layers whose gradient is of use: they, or a layer before them, have params."""
         found: dict[str, None] = {}
-        for layer in self.layers:
-            if layer.params or any(s in found for s in layer.sources):
-                found[layer.name] = None
+        size = -1
+        while size < len(found):
+            size = len(found)
+            for layer in self.layers:
+                sources = layer.sources if layer.delay is None else (layer.delay.of,)
+                if layer.params or any(s in found for s in sources):
+                    found[layer.name] = None
         return found
 
     def operations(self) -> list[list[Operation]]:
-        """The operations of each layer, last layer first."""
-        return [self._layer(layer) for layer in reversed(self.layers)]
+        """The operations of each layer, last layer first.
+
+        What a step hands back to earlier ones is complete when all layers are through; the loop
+        over steps puts it in its place.
+        """
+        while True:
+            self.parts, self.begun = {}, {}
+            layers = [self._layer(layer) for layer in reversed(self.layers)]
+            handing = [d for d in self.delayed if d.name in self.parts]
+            if handing == self.delayed:
+                return [*layers, *(self._handed_back(d) for d in self.delayed)]
+            self.delayed = handing  # the others feed nothing that learns
+
+    def _handed_back(self, delayed: Layer) -> list[Operation]:
+        """The gradient of what was read of an earlier step, all its parts together."""
+        parts, own = self.parts[delayed.name], gradient_of(delayed.name)
+        self._size(own, delayed)
+        return [] if parts == [own] else [_summed(own, parts)]
+
+    def _size(self, name: str, layer: Layer) -> None:
+        self.columns[name], self.steps[name] = columns(layer.shape), layer.steps
+
+    def _parts_of(self, layer: Layer) -> list[str]:
+        """Parts of the gradient of a layer's result, what later steps hand back among them."""
+        later = [
+            shifted(gradient_of(d.name), d.delay.by)
+            for d in self.delayed
+            if d.delay is not None and d.delay.of == layer.name
+        ]
+        return [*self.parts.get(layer.name, []), *later]
 
     def _layer(self, layer: Layer) -> list[Operation]:
-        parts = self.parts.get(layer.name, [])
+        parts = self._parts_of(layer)
         ends = layer.kind is not None and layer.kind.is_loss
         if layer.kind is None or not (ends or parts):
             return []
@@ -187,7 +296,7 @@ class _Backward:
         own = None if ends else parts[0]
         if len(parts) > 1:
             own = gradient_of(layer.name)
-            self.columns[own] = columns(layer.shape)
+            self._size(own, layer)
             operations.append(_summed(own, parts))
         sources = tuple(self._part(layer, slot) for slot in range(len(layer.sources)))
         params = {u.role: gradient_of(u.name) for u in layer.params}
@@ -209,15 +318,16 @@ class _Backward:
             return None
         several = len(self.graph.consumers(source)) > 1
         name = f"d({source})/{layer.name}.{slot}" if several else gradient_of(source)
-        self.columns[name] = columns(self.graph.layer(source).shape)
+        self._size(name, self.graph.layer(source))
         return name
 
 
 def _summed(out: str, parts: list[str]) -> Pointwise:
     """The gradient of a layer that feeds several: a split's backward, the sum."""
-    total = add(Variable(parts[0]), Variable(parts[1]))
-    for part in parts[2:]:
-        total = add(total, Variable(part))
+    first, *others = (Variable(part) for part in parts)
+    total: Expression = first
+    for part in others:
+        total = add(total, part)
     return Pointwise(parts[0], (Assign(out, total),))
 
 

@@ -55,6 +55,8 @@ class Buffer:
     """A tensor's place: `offset` in bytes from the start of its space, 64-byte aligned.
 
     `first` and `last` are the positions in the program between which it must keep its contents.
+    One of an unrolled layer has the rows of all its `steps`, one after another; delays and the like
+    are rows of another buffer's memory (`layers/time.py`).
     """
 
     name: str
@@ -65,6 +67,7 @@ class Buffer:
     layout: Layout = Layout.ROWS
     first: int = 0
     last: int = 0
+    steps: int = 1
 
     @property
     def stride(self) -> int:
@@ -179,13 +182,15 @@ class Input:
 class Program:
     """What one process does in one step of a phase (`train` or `test`).
 
-    The program of `test` serves validation too: it differs only in the part it is fed from.
+    The program of `test` serves validation too: it differs only in the part it is fed from. What is
+    `carried` from one batch to the next is zero at the start of a part of the data.
     """
 
     phase: str
     steps: tuple[Step, ...]
     buffers: tuple[Buffer, ...]
     inputs: tuple[Input, ...]
+    carried: tuple[Buffer, ...] = ()
 
 
 # -- processes -------------------------------------------------------------------------------------

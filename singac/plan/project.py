@@ -20,6 +20,7 @@ from singac.layers.operations import (
     Operation,
     Pointwise,
     Redistribute,
+    flat,
     reads,
     writes,
 )
@@ -29,18 +30,11 @@ from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece
 from singac.plan import estimate
 from singac.plan.contrast import contrast_order
-from singac.plan.fuse import fuse, stored
+from singac.plan.fuse import fuse
+from singac.plan.items import Item, PullParam, PushParam, gradient_of
 from singac.plan.layers import placed_layers, places_of
-from singac.plan.order import (
-    Item,
-    Order,
-    PullParam,
-    PushParam,
-    gradient_of,
-    metrics_of,
-    test_order,
-    train_order,
-)
+from singac.plan.memory import memories, views
+from singac.plan.order import Order, metrics_of, test_order, train_order
 from singac.plan.place import Wish, place
 from singac.plan.plan import (
     FORMAT_VERSION,
@@ -50,7 +44,6 @@ from singac.plan.plan import (
     Feed,
     Field,
     Input,
-    Layout,
     Memory,
     Norm,
     Plan,
@@ -124,6 +117,7 @@ class _Phase:
     items: tuple[Item, ...]
     buffers: dict[str, Buffer]
     inputs: tuple[Input, ...]
+    carried: tuple[Buffer, ...]
     scratch: int
     arena: int
 
@@ -169,7 +163,8 @@ class _Projector:
         rows = self.net.rows[0].size
         phase = self._order("test", rows)
         steps = (Feed(), *self._steps("test", phase, rows, lone=True))
-        test = Program("test", steps, tuple(phase.buffers.values()), phase.inputs)
+        buffers = tuple(phase.buffers.values())
+        test = Program("test", steps, buffers, phase.inputs, phase.carried)
         params = sum(p.floats for p in self.net.params) * FLOAT_BYTES
         memory = Memory(phase.arena, params, 0, 0)
         nothing = Program("train", (), (), ())
@@ -192,7 +187,7 @@ class _Projector:
         member = worker % self.model.cluster.topology.workers_per_group
         steps = self._steps(name, phase, rows, lone, member)
         buffers = tuple(phase.buffers.values())
-        return Program(name, (Feed(), *steps, *served), buffers, phase.inputs)
+        return Program(name, (Feed(), *steps, *served), buffers, phase.inputs, phase.carried)
 
     def _clipped(self, server: int | None, learned: Sequence[str]) -> list[Step]:
         """The serving of a server, and before it what clipping by the whole norm needs."""
@@ -259,12 +254,13 @@ class _Projector:
     def _stretch(
         self, phase_name: str, operations: tuple[Operation, ...], phase: _Phase, rows: int
     ) -> int:
-        names = dict.fromkeys(n for o in operations for n in (*reads(o), *writes(o), *_metrics(o)))
+        inner = flat(operations)
+        names = dict.fromkeys(n for o in inner for n in (*reads(o), *writes(o), *_metrics(o)))
         buffers = tuple(
             replace(phase.buffers[n], first=0, last=0) for n in names if n in phase.buffers
         )
         scratch = max((self.scratch(o, phase.buffers) for o in operations), default=0)
-        label = f"{phase_name}: {_span_of(operations)}"
+        label = f"{phase_name}: {_span_of(inner)}"
         stretch = Stretch(label, rows, operations, buffers, phase.scratch, scratch)
         return self.stretches.setdefault(stretch, len(self.stretches))
 
@@ -277,37 +273,39 @@ class _Projector:
         return self.phases[key]
 
     def _phase(self, name: str, rows: int) -> _Phase:
-        batch = self.model.train.training.batch
-        graph = self.net.graph
+        training, graph = self.model.train.training, self.net.graph
+        batch, carry = training.batch, training.carry
         trains = name == "train"
-        order = self._train_order() if trains else test_order(graph, batch, self.watched)
+        order = self._train_order() if trains else test_order(graph, batch, self.watched, carry)
         items = fuse(self._summed(name, order, rows), order.columns)
+        tensors = memories(items, order, self._fields(), () if trains else self.watched)
         buffers = {b.name: b for b in self._fixed_buffers()}
-        wishes = _lifetimes(items, order, rows, self._fields(), () if trains else self.watched)
-        sizes = {**buffers, **_unplaced(order, rows)}
+        sizes = {**buffers, **views(items, tensors, rows, dict.fromkeys(tensors, 0))}
         largest = max((self.scratch(o, sizes) for o in _only(items)), default=0)
+        wishes = [t.wish(rows) for t in tensors.values() if t.name not in order.carried]
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
         offsets, arena = place(wishes)
-        for wish in wishes:
-            if wish.name != SCRATCH:
-                columns = order.columns[wish.name]
-                buffers[wish.name] = Buffer(
-                    wish.name,
-                    Space.ARENA,
-                    offsets[wish.name],
-                    rows,
-                    columns,
-                    first=wish.first,
-                    last=wish.last,
-                )
+        first = self._carried_bytes(order, rows)
+        offsets = {n: at + 2 * first for n, at in offsets.items()}
+        at = 0 if trains else first
+        for kept in order.carried:
+            offsets[kept] = at
+            at += tensors[kept].bytes(rows)
+        buffers |= views(items, tensors, rows, offsets)
         inputs = tuple(Input(f, buffers[f]) for f in self._fields() if f in buffers)
-        return _Phase(items, buffers, inputs, offsets[SCRATCH], arena)
+        carried = tuple(buffers[n] for n in order.carried)
+        return _Phase(items, buffers, inputs, carried, offsets[SCRATCH], arena + 2 * first)
+
+    def _carried_bytes(self, order: Order, rows: int) -> int:
+        """What lies at the start of the arena: the states of training, then those of testing."""
+        floats = (k * padded(order.columns[n]) for n, k in order.carried.items())
+        return sum(floats) * rows * FLOAT_BYTES
 
     def _train_order(self) -> Order:
         training = self.model.train.training
         if ALGORITHMS[training.algorithm].contrasts:
             return contrast_order(self.net.graph, training.batch, training.gibbs)
-        return train_order(self.net.graph, training.batch)
+        return train_order(self.net.graph, training.batch, training.carry)
 
     def _summed(self, phase_name: str, order: Order, rows: int) -> list[Item]:
         """Sums over the group as exchanges; of a worker alone they are copies."""
@@ -406,31 +404,3 @@ def _span_of(operations: Sequence[Operation]) -> str:
     names = [n for o in operations for n in (*writes(o), *_metrics(o))]
     first, last = names[0], names[-1]
     return first if first == last else f"{first} .. {last}"
-
-
-def _lifetimes(
-    items: Sequence[Item], order: Order, rows: int, fields: Sequence[str], watched: Sequence[str]
-) -> list[Wish]:
-    """Tensors that some operation reads, from their first to their last touch.
-
-    Tensors to be watched are kept to the end.
-    """
-    kept = [n for n in dict.fromkeys((*stored(items), *watched)) if n in order.columns]
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for position, item in enumerate(items):
-        if isinstance(item, PullParam | PushParam):
-            continue
-        for name in (*reads(item), *writes(item)):
-            first.setdefault(name, position)
-            last[name] = position
-    first |= dict.fromkeys(fields, 0)
-    last |= dict.fromkeys(watched, len(items))
-    return [Wish(n, rows * padded(order.columns[n]) * FLOAT_BYTES, first[n], last[n]) for n in kept]
-
-
-def _unplaced(order: Order, rows: int) -> dict[str, Buffer]:
-    return {
-        n: Buffer(n, Space.ARENA, 0, rows, columns, Layout.ROWS)
-        for n, columns in order.columns.items()
-    }

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from singac.layers.operations import Operation, reads, writes
+from singac.layers.operations import Operation, is_carried, reads, writes
+from singac.layers.time import base_of, shift_of
 from singac.plan.deadlock import no_deadlock
 from singac.plan.ends import parts_match
 from singac.plan.faults import (
@@ -97,6 +98,33 @@ def _buffers_apart(process: Process, program: Program) -> None:
     _Memory(process).check(arena)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """Bytes `start` to `end` that a tensor takes, delays and other rows of it together."""
+
+    name: str
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def _tensors(buffers: Sequence[Buffer]) -> list[_Tensor]:
+    parts: dict[str, list[Buffer]] = {}
+    for buffer in buffers:
+        parts.setdefault(base_of(buffer.name), []).append(buffer)
+    return [
+        _Tensor(
+            name,
+            min(b.offset for b in own),
+            max(_end(b) for b in own),
+            min(b.first for b in own),
+            max(b.last for b in own),
+        )
+        for name, own in parts.items()
+    ]
+
+
 class _Memory:
     """Buffers alive at one moment of a program, by offset: each must end before the next."""
 
@@ -106,14 +134,14 @@ class _Memory:
         self.ends: list[tuple[int, tuple[int, int, str]]] = []  # last position, and which
 
     def check(self, buffers: Sequence[Buffer]) -> None:
-        for buffer in sorted(buffers, key=lambda b: b.first):
+        for buffer in sorted(_tensors(buffers), key=lambda b: b.first):
             while self.ends and self.ends[0][0] < buffer.first:
                 gone = heappop(self.ends)[1]
                 del self.alive[bisect_left(self.alive, gone)]
             self._add(buffer)
 
-    def _add(self, buffer: Buffer) -> None:
-        taken = (buffer.offset, _end(buffer), buffer.name)
+    def _add(self, buffer: _Tensor) -> None:
+        taken = (buffer.start, buffer.end, buffer.name)
         at = bisect_left(self.alive, taken)
         for other in self.alive[max(at - 1, 0) : at + 1]:
             if _touch(taken[:2], other[:2]):
@@ -185,6 +213,7 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
     names = {p.name for p in plan.params}
     written = set(names)
     written |= {b.name for b in program.buffers if b.space is Space.METRICS}
+    written |= {b.name for b in program.carried}
     lone = len(plan.processes) == 1
     pulled = set(names) if lone else set()
     pushed: set[str] = set()
@@ -207,9 +236,11 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
             case Run(stretch):
                 for operation in plan.stretches[stretch].operations:
                     _check_params(operation, names, pulled, pushed)
+                    made = writes(operation)
                     for name in reads(operation):
-                        _check_read(name, written, process)
-                    written.update(writes(operation))
+                        own = made if is_carried(name, made) else ()
+                        _check_read(name, written.union(own), process)
+                    written.update(made)
             case _:
                 pass
 
@@ -228,7 +259,10 @@ def _check_params(
 
 
 def _check_read(name: str, known: set[str], process: Process) -> None:
-    if name not in known:
+    """Other steps are of a tensor that is written, and so are those beyond its own."""
+    base = base_of(name)
+    beyond = not shift_of(name) or any(base_of(n) == base != n for n in known)
+    if base not in known or not beyond:
         raise UnwrittenBuffer(f"process {process.rank} reads {name} before it is written")
 
 

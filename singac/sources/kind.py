@@ -154,6 +154,7 @@ class SourceKind:
     All three raise `Failed` with exit code DAMAGED where files are missing or not what they
     should be. `gives` names the fields for a reader. `declared` are the fields of values and of
     class labels that are taken to be there where the files are missing; None where nothing is.
+    Examples of a text follow one another, each going on where the one before ends.
     """
 
     name: str
@@ -164,6 +165,7 @@ class SourceKind:
     survey: Callable[[Request, Part], Survey]
     load: Callable[[Request, Part], dict[str, Array]]
     declared: tuple[str, str] | None = None
+    is_text: bool = False
 
 
 COMPUTED = "computed"

@@ -173,6 +173,7 @@ CHARS = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    is_text=True,
 )
 
 WORDS = SourceKind(
@@ -183,4 +184,5 @@ WORDS = SourceKind(
     locate=locate,
     survey=survey,
     load=load,
+    is_text=True,
 )

@@ -180,6 +180,6 @@ def test_the_stored_weight_may_be_the_transposed_one() -> None:
 def test_normal_draws_are_quantiles() -> None:
     u = np.array([0.0, 1e-6, 0.003, 0.3, 0.5, 0.9, 0.999, 1 - 2.0**-24])
     u = np.floor(u * 2**24) / 2**24
-    found = evaluate(normal(1), {}, draws=lambda _: u.reshape(1, -1))
+    found = evaluate(normal(1), {}, draws=lambda *_: u.reshape(1, -1))
     expected = np.vectorize(NormalDist().inv_cdf)(u + 2.0**-25)
     np.testing.assert_allclose(found.reshape(-1), expected, rtol=2e-6, atol=1e-6)

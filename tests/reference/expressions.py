@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from singac.layers.expression import Call, Constant, Draw, Expression, Scalar, Variable
 
 Array = NDArray[np.float64]
-Draws = Callable[[int], Array]
+Draws = Callable[[int, int], Array]
 
 # fmt: off
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
@@ -44,7 +44,7 @@ def evaluate(
 ) -> Array:
     """The value of an expression on arrays, broadcast as NumPy does; NaN where it has none.
 
-    `draws(stream)` gives the uniform numbers of a stream, one an element.
+    `draws(stream, steps)` gives the uniform numbers of a stream, one an element.
     """
     with np.errstate(all="ignore"):
         return _value(expression, variables, scalars or {}, draws)
@@ -63,9 +63,9 @@ def _value(
             return np.asarray(variables[name], np.float64)
         case Scalar(name):
             return np.float64(scalars[name])  # type: ignore[return-value]
-        case Draw(stream):
+        case Draw(stream, steps):
             assert draws is not None, "the expression draws, and no draws are given"
-            return draws(stream)
+            return draws(stream, steps)
         case Call(function, arguments):
             values = [_value(a, variables, scalars, draws) for a in arguments]
             return FUNCTIONS[function](*values)

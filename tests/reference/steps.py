@@ -9,7 +9,7 @@ Arrays are [rows, columns] without pads, params in their canonical shape (a vect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from singac.layers.operations import (
     Hits,
     Lookup,
     LookupGradient,
+    Loop,
     Lrn,
     LrnGradient,
     Measure,
@@ -40,11 +41,13 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Steps,
 )
 from singac.plan.order import PullParam, PushParam
 from singac.plan.plan import metric_buffer
 from tests.reference import images
 from tests.reference.expressions import Array, evaluate
+from tests.reference.time import Tensors
 
 Buffers = dict[str, Array]
 Draws = Callable[[int, tuple[int, int]], Array]
@@ -55,14 +58,16 @@ def run(
     buffers: Buffers,
     draws: Draws | None = None,
     valid: int | None = None,
+    steps: Mapping[str, int] | None = None,
 ) -> None:
     """Does the operations in order; results and gradients are written to `buffers`.
 
     Metrics add up in `metric:NAME`, an array of one number that starts at 0. `draws(stream, shape)`
     gives the random numbers of a stream for a tensor of that shape. Metrics count the first `valid`
     rows, by default all. A tensor whose shape nothing tells (`y = 1`) must be in `buffers` before.
+    Tensors over time have the rows of all their `steps`; see `tests/reference/time.py`.
     """
-    interpreter = _Interpreter(buffers, draws, valid)
+    interpreter = _Interpreter(Tensors(buffers, steps or {}), draws, valid)
     for operation in operations:
         if not isinstance(operation, PullParam | PushParam):
             interpreter.do(operation)
@@ -85,7 +90,7 @@ def softmax(scores: Array) -> Array:
 
 
 class _Interpreter:
-    def __init__(self, buffers: Buffers, draws: Draws | None, valid: int | None) -> None:
+    def __init__(self, buffers: Tensors, draws: Draws | None, valid: int | None) -> None:
         self.buffers, self.draws, self.valid = buffers, draws, valid
 
     def do(self, operation: Operation) -> None:
@@ -116,8 +121,8 @@ class _Interpreter:
                 self._measure(metric, values[: self.valid].sum())
             case SoftmaxLoss():
                 self._softmax_loss(operation)
-            case Hits(metric, scores, labels, topk):
-                self._measure(metric, self._hits(scores, labels, topk))
+            case Hits(metric, scores, labels, topk, share):
+                self._measure(metric, share * self._hits(scores, labels, topk))
             case Best(out, source, count):
                 best = np.argsort(-self.buffers[source], axis=1, kind="stable")[:, :count]
                 self.buffers[out] = best.astype(float)
@@ -140,13 +145,28 @@ class _Interpreter:
                 self._lookup_gradient(operation)
             case OneHot(out, indices, words):
                 self.buffers[out] = self._onehot(indices, words, None)
+            case Steps(out, source):
+                examples, count = self.buffers[source], self.buffers.steps[out]
+                by_step = examples.reshape(len(examples), count, -1).transpose(1, 0, 2)
+                self.buffers[out] = by_step.reshape(count * len(examples), -1)
+            case Loop(count, back, operations):
+                for t in reversed(range(count)) if back else range(count):
+                    self.buffers.t = t
+                    for inner in operations:
+                        self.do(inner)
+                self.buffers.t = None
 
     def _evaluate(self, value: object, shape: tuple[int, ...] | None) -> Array:
-        def draw(stream: int) -> Array:
+        def draw(stream: int, steps: int) -> Array:
+            """Places go example by example, rows step by step."""
             assert self.draws is not None, "an operation draws, and no draws are given"
             assert shape is not None, "a draw needs the shape of a tensor"
             rows, columns = shape
-            return self.draws(stream, (rows, columns))
+            t = self.buffers.t
+            examples = rows if t is not None else rows // steps
+            drawn = self.draws(stream, (examples * steps, columns))
+            by_step = drawn.reshape(examples, steps, columns).transpose(1, 0, 2)
+            return by_step[t] if t is not None else by_step.reshape(rows, columns)
 
         return evaluate(value, self.buffers, draws=draw)  # type: ignore[arg-type]
 
@@ -231,7 +251,7 @@ class _Interpreter:
         rows = np.arange(len(shares))
         labels = self.buffers[operation.labels].reshape(-1).astype(int)
         losses = -np.log(shares[rows, labels])
-        self._measure(operation.metric, losses[: self.valid].sum())
+        self._measure(operation.metric, operation.share * losses[: self.valid].sum())
         if operation.gradient is not None:
             shares[rows, labels] -= 1.0
             self.buffers[operation.gradient] = shares * operation.scale
@@ -281,8 +301,8 @@ def _mean(values: Array) -> Array:
     return np.asarray(values.mean(axis=1, keepdims=True))
 
 
-def _shape_of(assign: Assign, buffers: Buffers) -> tuple[int, ...]:
+def _shape_of(assign: Assign, buffers: Tensors) -> tuple[int, ...]:
     """The shape of a tensor that is not there yet, from those it is computed of."""
-    shape = np.shape(evaluate(assign.value, buffers, draws=lambda _: np.zeros((1, 1))))
+    shape = np.shape(evaluate(assign.value, buffers, draws=lambda *_: np.zeros((1, 1))))
     assert shape, f"nothing tells the shape of {assign.out}"
     return shape
