@@ -17,6 +17,7 @@ from llvmlite import ir
 
 from singac.codegen.direct_group import GRADIENT_TILES, Group
 from singac.codegen.host import Host
+from singac.codegen.image import larger, smaller
 from singac.codegen.ir import (
     FLOAT,
     FLOAT_BYTES,
@@ -64,7 +65,7 @@ class Tiles:
                 for row in range(rows)
                 for _ in range(len(places) // 2)
             ]
-            sums = self._over_taps(builder, weight, seen, initial)
+            sums = self._over_taps(builder, weight, seen, self._lines(builder, places), initial)
             for k, value in enumerate(sums):
                 row, vector = divmod(k, len(places) // 2)
                 channel = offset(builder, y, row * windows.pixels * FLOAT_BYTES)
@@ -76,6 +77,7 @@ class Tiles:
         builder: ir.IRBuilder,
         weight: ir.Value,
         seen: Sequence[ir.Value],
+        lines: tuple[ir.Value, ir.Value],
         initial: Sequence[ir.Value],
     ) -> Sequence[ir.Value]:
         """The sums gain every tap of every channel times what it sees."""
@@ -104,7 +106,7 @@ class Tiles:
                 number = builder.add(builder.mul(c, i64(height)), i)
                 return line(number, builder.add(first, builder.mul(i, i64(pitch(windows)))), sums)
 
-            return fold(builder, i64(0), i64(height), 1, sums, one)
+            return fold(builder, *lines, 1, sums, one)
 
         return fold(builder, i64(0), i64(self.group.channels), 1, initial, channel)
 
@@ -112,11 +114,11 @@ class Tiles:
         """`backward(weight, dy, dx)`: `rows` channels gain the gradient of every pixel."""
         weight, dy, dx = function.args
         builder, windows = ir.IRBuilder(function.append_basic_block("entry")), self.group.windows
-        height, width = windows.kernel
+        width = windows.kernel[1]
         with self._run_tiles(builder) as (run, places):
             there = offset(builder, dy, run, HALF * FLOAT_BYTES)
             seen = [offset(builder, dx, p.in_sheet, FLOAT_BYTES) for p in places]
-            with loop(builder, i64(0), i64(height)) as i:
+            with loop(builder, *self._lines(builder, places)) as i:
                 line = builder.mul(i, i64(pitch(windows)))
                 for j in range(width):
                     tap = builder.add(builder.mul(i, i64(width)), i64(j))
@@ -230,6 +232,17 @@ class Tiles:
         with loop(builder, i64(0), i64(runs.slots(wide)), wide) as run:
             numbers = [builder.add(run, i64(k)) for k in range(wide)]
             yield run, [runs.place(builder, number) for number in numbers]
+
+    def _lines(self, builder: ir.IRBuilder, places: Sequence[Place]) -> tuple[ir.Value, ir.Value]:
+        """The lines of a kernel that meet the image, and not its pad alone, at some of the runs."""
+        windows = self.group.windows
+        above, down = i64(windows.pad[0]), i64(windows.stride[0])
+        first, last = (builder.mul(place.row, down) for place in (places[0], places[-1]))
+        below = builder.sub(i64(windows.pad[0] + windows.size[0]), first)
+        return (
+            larger(builder, i64(0), builder.sub(above, last)),
+            smaller(builder, i64(windows.kernel[0]), below),
+        )
 
     def _see(self, builder: ir.IRBuilder, runs: Sequence[ir.Value], at: ir.Value) -> list[ir.Value]:
         """The vectors of a tile's runs, moved by `at` floats."""

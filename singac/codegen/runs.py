@@ -40,10 +40,11 @@ MASK = ir.VectorType(ir.IntType(1), HALF)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A run: its first float in a sheet and in a channel of the result, and its column there."""
+    """A run: its first float in a sheet and in a channel of a result, its row and column."""
 
     in_sheet: ir.Value
     in_result: ir.Value
+    row: ir.Value
     column: ir.Value
 
 
@@ -80,7 +81,7 @@ class Runs:
         down = self.windows.stride[0] * pitch(self.windows)
         seen = builder.add(builder.mul(row, i64(down)), column)
         made = builder.add(builder.mul(row, i64(self.windows.places[1])), column)
-        return Place(seen, made, column)
+        return Place(seen, made, row, column)
 
     def load(self, builder: ir.IRBuilder, at: ir.Value, column: ir.Value) -> ir.Value:
         """The 8 floats of a run of a result, zeros behind the end of its row."""
