@@ -132,7 +132,7 @@ def _fmt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help="change nothing; print the difference")
 
 
-PLAN_FORMATS = ("text", "json", "dot")
+PLAN_FORMATS = ("text", "json", "dot", "html")
 STAGES = ("graph", "partition", "llvm", "asm")
 
 

@@ -16,6 +16,7 @@ from singac.plan.show import show_process
 from singac.report import screen
 from singac.report.compare import compare
 from singac.report.dot import as_dot
+from singac.report.page import as_page
 from singac.report.tensor import show_tensor
 
 # fmt: off
@@ -23,6 +24,7 @@ FORMATS: Mapping[str, Callable[[Plan], str]] = {
     "text": screen.show,
     "json": to_json,
     "dot":  as_dot,
+    "html": as_page,
 }
 # fmt: on
 

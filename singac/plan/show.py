@@ -103,7 +103,7 @@ def _lines(plan: Plan, steps: Sequence[Step]) -> list[str]:
     lines: list[str] = []
     verb = ""
     for step in steps:
-        this, what = _words(plan, step)
+        this, what = words(plan, step)
         if this == verb and this != "run":
             lines[-1] += f", {what}"
         else:
@@ -112,7 +112,8 @@ def _lines(plan: Plan, steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def _words(plan: Plan, step: Step) -> tuple[str, str]:
+def words(plan: Plan, step: Step) -> tuple[str, str]:
+    """A verb for a step, and what it is done to."""
     match step:
         case Feed():
             return "feed", ", ".join(f.name for f in plan.data.fields)

@@ -58,6 +58,14 @@ def stretch_cost(stretch: Stretch) -> Cost:
     return sum((operation_cost(o, stretch) for o in stretch.operations), Cost())
 
 
+def duration(seconds: float) -> str:
+    """In the unit a reader wants: `85 us`, `3.2 ms`, `1.5 s`."""
+    for unit, most in (("us", 1e-3), ("ms", 1.0)):
+        if seconds < most:
+            return f"{seconds * 1e3 / most:.3g} {unit}"
+    return f"{seconds:,.3g} s"
+
+
 class Owners:
     """Which layer an operation of the plan belongs to, by the tensors it names."""
 

@@ -71,7 +71,7 @@ def _params(plan: Plan) -> str:
     """All params, or the largest in their order and the sum of the others."""
     largest = sorted(plan.params, key=lambda p: -p.floats)[:MOST_PARAMS]
     told = [k for k, p in enumerate(plan.params) if p in largest][:MOST_PARAMS]
-    rows = [_param(plan, k, plan.params[k]) for k in told]
+    rows = [param_cells(plan, k, plan.params[k]) for k in told]
     text = table(("param", "shape", "bytes", "on servers"), rows)
     others = [p for k, p in enumerate(plan.params) if k not in told]
     if not others:
@@ -80,7 +80,8 @@ def _params(plan: Plan) -> str:
     return f"{text}\nand {count(len(others), 'smaller param')}, {rest}"
 
 
-def _param(plan: Plan, index: int, param: Param) -> tuple[str, str, str, str]:
+def param_cells(plan: Plan, index: int, param: Param) -> tuple[str, str, str, str]:
+    """A param, its shape and bytes, and the servers that own it."""
     slices = [s for s in plan.slices if s.param == index]
     owners = ", ".join(owned_share(plan, s) for s in slices)
     if len(slices) > MOST_OWNERS:
@@ -95,7 +96,7 @@ def _moves(plan: Plan) -> str:
     found = moves(plan)
     if not found:
         return ""
-    rows = [_move(m) for m in found[:MOST_MOVES]]
+    rows = [move_cells(m) for m in found[:MOST_MOVES]]
     text = table(("moves in a step", "there", "back", "between"), rows)
     rest = found[MOST_MOVES:]
     total = sum(m.total for m in found)
@@ -103,7 +104,8 @@ def _moves(plan: Plan) -> str:
     return f"{text}\n{others}{size(total)} in all"
 
 
-def _move(move: Move) -> tuple[str, str, str, str]:
+def move_cells(move: Move) -> tuple[str, str, str, str]:
+    """What moves, bytes there and back, and between whom."""
     back = size(move.back) if move.back else "-"
     return move.what, size(move.there), back, f"{move.sender} and {move.receiver}"
 
@@ -116,12 +118,13 @@ PROCESS_COLUMNS = (
 
 
 def _processes(plan: Plan) -> str:
-    rows = [_crowd(plan, crowd) for crowd in crowds(plan, MOST_CROWDS)]
+    rows = [crowd_cells(plan, crowd) for crowd in crowds(plan, MOST_CROWDS)]
     text = table(PROCESS_COLUMNS, rows)
     return f"{text}\nimbalance {imbalance(plan):.2f} (most over mean floating-point operations)"
 
 
-def _crowd(plan: Plan, crowd: Crowd) -> tuple[str, ...]:
+def crowd_cells(plan: Plan, crowd: Crowd) -> tuple[str, ...]:
+    """Processes that do alike, what they have and what a step costs them."""
     members = crowd.processes
     workers = [p.worker for p in members if p.worker is not None]
     servers = [p.server for p in members if p.server is not None]

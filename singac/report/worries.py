@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from singac.plan.plan import Plan, Push, Run
 from singac.plan.show import count, imbalance, size
-from singac.report.costs import Machine, stretch_cost
+from singac.report.costs import Machine, duration, stretch_cost
 from singac.report.survey import member_of, moves, ranges
 
 FLOAT_BYTES = 4
@@ -111,16 +111,13 @@ def _dear_exchange(plan: Plan, machine: Machine) -> Iterator[Worry]:
     dearest = told[0].what
     layer = next((x for x in plan.layers if dearest in x.params), None)
     moved = size(plan.processes[worst].bytes_sent)
+    took, computes = duration(moving[worst]), duration(compute[worst])
     message = (
-        f"exchange is dearer than computing: process {worst} sends {moved} in {_ms(moving[worst])}"
-        f" and computes {_ms(compute[worst])} a step; most is {dearest}"
+        f"exchange is dearer than computing: process {worst} sends {moved} in {took}"
+        f" and computes {computes} a step; most is {dearest}"
     )
     help = f"a larger batch, fewer workers, or `{layer.name} on feature`" if layer else "fewer cuts"
     yield Worry(message, layer.place if layer else "", help)
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.2g} ms"
 
 
 def compute_seconds(plan: Plan, machine: Machine) -> list[float]:
