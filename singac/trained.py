@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from singac.compile import compile_test
 from singac.diagnostics import Diagnostic, Exit, Failed, did_you_mean
-from singac.layers.kind import Answer, Sizes, columns
+from singac.layers.kind import Answer, Sizes, columns, inner_name
+from singac.model.graph import Layer
 from singac.model.resolve import Choices, Model, resolve
 from singac.plan.plan import Plan
 from singac.syntax.parse import parse
@@ -55,13 +56,22 @@ def reading_of(model: Model, name: str) -> Reading:
     if layer is None:
         help = did_you_mean(name, layers)
         raise Failed([_no_result(f"there is no layer `{name}`", help)])
-    if layer.kind is None or not layer.kind.metrics:
-        return Reading(name, name, None, layer.shape)
+    if layer.kind is None or layer.shape:
+        return Reading(name, _tensor(model, layer), None, layer.shape)
     scores, answer = layers[layer.sources[0]], layer.kind.answer
     if answer is None:
         raise Failed([_no_result(f"`{name}` has no result", f"its source is `{scores.name}`")])
     shape = () if answer is Answer.HIGHEST else (columns(scores.shape),)
     return Reading(name, scores.name, answer, shape)
+
+
+def _tensor(model: Model, layer: Layer) -> str:
+    """A layer's result; of visible units at the top, what the hidden ones make of the data."""
+    for visible, hidden in model.net.graph.pairs():
+        energy = None if hidden.kind is None else hidden.kind.energy
+        if visible.name == layer.name and energy is not None:
+            return inner_name(layer.name, energy.reconstruction)
+    return layer.name
 
 
 def _no_result(message: str, help: str | None) -> Diagnostic:

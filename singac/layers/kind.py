@@ -148,10 +148,12 @@ class Energy:
 
     contrast(pair, gibbs)        operations from the data to the gradients of the pair's params
     reconstruct(pair)            operations from the hidden layer's result to the data again
+    reconstruction               the inner tensor of the visible layer that they write
     """
 
     contrast: Callable[[Pair, Gibbs], tuple[Operation, ...]]
     reconstruct: Callable[[Pair], tuple[Operation, ...]]
+    reconstruction: str
 
 
 class Misfit(Exception):

@@ -252,5 +252,5 @@ RBM_HIDDEN = LayerKind(
     metrics=(LOSS,),
     connection=Connection.ONE_TO_ALL,
     end=End.HIDDEN,
-    energy=Energy(_contrast, _reconstruct),
+    energy=Energy(_contrast, _reconstruct, RECONSTRUCTION),
 )
