@@ -48,8 +48,7 @@ class Serving:
                 place = self._squares.ctypes.data + k * DOUBLE
                 _run(self._server.squares(k, self._gathered(k), place))
             _run(self._server.factor(self._squares.ctypes.data))
-
-            refusals = [_run(self._server.update(k, self._gathered(k))) for k in slices]
+        refusals = [_run(self._server.update(k, self._gathered(k))) for k in slices]
         return not any(refusals)
 
     def param(self, name: str) -> Array:

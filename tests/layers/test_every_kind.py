@@ -134,7 +134,10 @@ NETS: dict[str, Callable[[Draw], str]] = {
 # Kinds that no loss trains, and those of nets that these here cannot be; the file that shows them.
 ELSEWHERE = {
     "rbm_visible": "tests/layers/test_rbm.py",
-    "rbm_hidden":  "tests/layers/test_rbm.py",
+    "rbm_hidden": "tests/layers/test_rbm.py",
+    "rnn": "tests/plan/unrolled.py",
+    "gru": "tests/plan/unrolled.py",
+    "lstm": "tests/plan/unrolled.py",
 }
 # fmt: on
 POINTWISE, _ = built_in()
