@@ -35,7 +35,7 @@ class Account:
             "event": "start",
             "format_version": plan.format_version,
             "net": plan.net,
-            "processes": len(plan.processes),
+            "processes": plan.topology.processes,
             "workers": plan.topology.workers,
             "servers": plan.topology.servers,
             "framework": plan.topology.framework,

@@ -1,18 +1,23 @@
-"""The parts of a process, put together: plan, native code, stub, worker, session."""
+"""The parts of a process, put together: plan, native code, stubs, workers, servers, sessions."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from mpi4py import MPI
 
 from runtime import checkpoint, snapshot
 from runtime import stub as stubs
-from runtime.best import Start
 from runtime.channel import Line
+from runtime.crew import Crew, Duty
+from runtime.environment import EnvironmentFailure
+from runtime.faults import Fault
+from runtime.groups import GroupStub, Node, NodeDesk
 from runtime.job import Job
 from runtime.messages import MessageStub
 from runtime.progress import Mark
+from runtime.serving import Serving
 from runtime.session import Session
 from runtime.shared import SharedStub
 from runtime.stub import Stub
@@ -23,13 +28,15 @@ from singac.plan.encode import from_json
 from singac.plan.plan import Plan, Process
 
 
-def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, Start]:
-    """The session of this process, memory filled, and where it begins."""
+def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
+    """All that this process has to do, memory filled."""
     plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    resumed = Path(job.resume) if job.resume else None
+    if plan.topology.servers_in_threads:
+        return _with_threads(plan, job, rank, resumed, mark, line, fault)
     process = plan.processes[rank]
     stub = _stub(plan, process, mark)
     native = load(plan, process)
-    resumed = Path(job.resume) if job.resume else None
     if stub.owns_memory_of_node():
         snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
@@ -37,12 +44,54 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line) -> tuple[Session, Star
     worker = Worker(plan, process, native, stub, job.data_folder)
     timer = Timer(job.timings(rank)) if job.timed else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
-    return session, start
+    return Crew([lambda: session.run(start, fault)], after=stub.free)
 
 
 def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
-    world = MPI.COMM_WORLD
-    node = MPI.Intracomm(world.Split_type(MPI.COMM_TYPE_SHARED))
-    if node.Get_size() < world.Get_size() or stubs.prefers_messages():
-        return MessageStub(plan, process, world, mark)
-    return SharedStub(plan, process, node, mark)
+    if shares_memory():
+        return SharedStub(plan, process, node_of(), mark)
+    return MessageStub(plan, process, MPI.COMM_WORLD, mark)
+
+
+def node_of() -> MPI.Intracomm:
+    """The processes of this node."""
+    return MPI.Intracomm(MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
+
+
+def shares_memory() -> bool:
+    """Whether all processes are of one node, and may use its memory."""
+    return node_of().Get_size() == MPI.COMM_WORLD.Get_size() and not stubs.prefers_messages()
+
+
+def _with_threads(
+    plan: Plan, job: Job, rank: int, resumed: Path | None, mark: Mark, line: Line, fault: Fault
+) -> Crew:
+    """A thread for every worker and every server of this process."""
+    if not shares_memory():
+        raise EnvironmentFailure(
+            "several groups, or several workers to a process, need the memory of one machine",
+            "run on one machine, without SINGAC_TRANSPORT",
+        )
+    own = [p for p in plan.processes if p.rank == rank]
+    node = Node(plan, node_of())
+    if node.first:
+        snapshot.fill(plan, node.params, node.states, resumed, job.origins)
+    start = checkpoint.start(resumed)
+    node.ready(start.step)
+    duties: list[Duty] = []
+    for process in own:
+        native = load(plan, process)
+        if process.worker is not None:
+            at = mark.thread()
+            stub = GroupStub(node, process, at)
+            worker = Worker(plan, process, native, stub, job.data_folder)
+            timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
+            session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
+            duties.append(partial(session.run, start, fault))
+        if process.server is not None:
+            at = mark.thread()
+            serving = Serving(plan, process, native, NodeDesk(node, process), at, start.step)
+            duties.append(serving.run)
+    if job.timed and all(p.worker is None for p in own):
+        duties.append(Timer(job.timings(rank)).write)
+    return Crew(duties, after=node.free)

@@ -14,7 +14,7 @@ from runtime import checkpoint, snapshot
 from runtime.best import Start, judge
 from runtime.channel import Message
 from runtime.divergence import check_metrics
-from runtime.stub import RING, TEST_SLOT, VALIDATE_SLOT, Stub, Sums
+from runtime.stub import RING, TEST_SLOT, VALIDATE_SLOT, Meeting, Stub, Sums
 from singac.plan.plan import Plan
 
 
@@ -30,11 +30,15 @@ class Chief:
         tell: Callable[[Message], None],
     ) -> None:
         self._plan, self._stub, self._folder, self._tell = plan, stub, folder, tell
-        self._first = self._read = self._shown = start.step
+        self._first = self._read = start.step
         self._best = start.best
         self._saved = -1
         self._only_best: Path | None = None
-        self._clock = time.perf_counter()
+        self._clock, self._shown_of_all = time.perf_counter(), self._steps_of_all(start.step)
+
+    def _steps_of_all(self, done: int) -> int:
+        """Steps of all worker groups, when this one has done so many."""
+        return self._stub.steps_of_all(done) if isinstance(self._stub, Meeting) else done
 
     # Metrics of training
 
@@ -55,9 +59,10 @@ class Chief:
 
     def _show(self, done: int, means: dict[str, float]) -> None:
         now = time.perf_counter()
-        examples = (done - self._shown) * self._plan.training.batch
+        steps = self._steps_of_all(done)
+        examples = (steps - self._shown_of_all) * self._plan.training.batch
         rate = examples / max(now - self._clock, 1e-9)
-        self._shown, self._clock = done, now
+        self._shown_of_all, self._clock = steps, now
         self._tell(_event("step", done, means) | {"examples_per_second": round(rate, 1)})
 
     def _means(self, sums: Sums, examples: int) -> dict[str, float]:

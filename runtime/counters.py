@@ -100,7 +100,14 @@ class Counters:
         self._arrive(counter, group, self.kernel)
 
     def reached(self, counter: int, target: int) -> bool:
-        return ctypes.c_int64.from_address(counter).value >= target
+        """Whether so many have arrived; then all that they did before can be read."""
+        if self.count(counter) < target:
+            return False
+        self._await(counter, target, 0, self.kernel)
+        return True
+
+    def count(self, counter: int) -> int:
+        return ctypes.c_int64.from_address(counter).value
 
     def wait(self, counter: int, target: int) -> None:
         """Return when `target` arrivals have been counted since the counter was zero.

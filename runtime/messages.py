@@ -361,6 +361,8 @@ class MessageStub:
         for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
             request.Cancel()
             self._until(request.Test)
+
+    def free(self) -> None:
         for request in self._made():
             request.Free()
 

@@ -101,6 +101,14 @@ class Mark:
 
     def __init__(self, words: memoryview[int]) -> None:
         self.words = words
+        self._threads: list[Mark] = []
+
+    def thread(self) -> Mark:
+        """The record of one of several threads; each beat sums them up in that of the process."""
+        mark = Mark(memoryview(bytearray(RECORD)).cast("q"))
+        mark.phase(Phase.LOADING)
+        self._threads.append(mark)
+        return mark
 
     def begin(self, pid: int, phase: Phase) -> None:
         self.words[PID] = pid
@@ -114,6 +122,10 @@ class Mark:
         self.words[PHASE] = phase
 
     def beat(self) -> None:
+        if self._threads:
+            self.step(max(t.words[STEP] for t in self._threads))
+            phases = [t.words[PHASE] for t in self._threads]
+            self.phase(next((p for p in phases if p not in WAITING), phases[0]))
         self.words[BEAT] = time.monotonic_ns()
 
     @property

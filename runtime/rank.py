@@ -72,9 +72,9 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     mark.phase(Phase.LOADING)
     from runtime import assembly
 
-    session, start = assembly.assemble(job, rank, mark, line)
+    crew = assembly.assemble(job, rank, mark, line, fault)
     _tell_files(line, ready=True)
-    session.run(start, fault)
+    crew.run()
     world.leave()
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from runtime.stub import Floats, Gathered, NativeCall, Spaces
+from runtime.stub import Arrays, Floats, Gathered, NativeCall
 from singac import schedules
 from singac.codegen.load import Native
 from singac.layers.expression import scalars
@@ -18,7 +18,7 @@ FLOAT = 4
 class Server:
     """Knows the updater's native call for each slice, and the numbers of each step."""
 
-    def __init__(self, plan: Plan, native: Native, stub: Spaces) -> None:
+    def __init__(self, plan: Plan, native: Native, stub: Arrays) -> None:
         self._plan, self._native, self._stub = plan, native, stub
         # The scalars of the native call, for each pair of scales that a param has.
         params = (plan.params[part.param] for part in plan.slices)
@@ -28,7 +28,7 @@ class Server:
         self._scalars = dict(zip(pairs, self._table, strict=True))
         self._limit = np.array([plan.update.clip_norm])
         self._counts_steps = any("step" in scalars(value) for _, value in plan.update.scalars)
-        self._rate = math.nan
+        self._rate, self._count = math.nan, 0
 
     def update(self, index: int, gathered: Gathered) -> NativeCall:
         """The native call that updates a slice in place."""
@@ -36,7 +36,7 @@ class Server:
         w = stub.params.ctypes.data + part.start * FLOAT
         state = stub.states.ctypes.data + part.start * FLOAT
         state_stride = self._plan.param_floats * FLOAT
-        workers, floats = self._plan.topology.workers, part.stop - part.start
+        workers, floats = self._plan.topology.workers_per_group, part.stop - part.start
         gradients = (gathered.address, gathered.stride, workers)
         scalars = self._scalars[self._scales[index]].ctypes.data
         arguments = (w, *gradients, state, state_stride, floats, scalars)
@@ -44,7 +44,7 @@ class Server:
 
     def squares(self, index: int, gathered: Gathered, out: int) -> NativeCall:
         """The native call that writes the sum of squares of a slice's gradient to `out`."""
-        part, workers = self._plan.slices[index], self._plan.topology.workers
+        part, workers = self._plan.slices[index], self._plan.topology.workers_per_group
         assert self._native.clip is not None, "a plan that clips has the functions for it"
         arguments = (gathered.address, gathered.stride, workers, part.stop - part.start, out)
         return NativeCall(self._native.clip.squares, arguments)
@@ -58,15 +58,15 @@ class Server:
         slices, limit = len(self._plan.slices), self._limit.ctypes.data
         return NativeCall(self._native.clip.factor, (squares, slices, limit, out, stride, copies))
 
-    def begin(self, step: int) -> None:
-        """Set the scalars of a step, if the rate or the step changes them."""
+    def begin(self, step: int, count: int) -> None:
+        """Set the scalars of update number `count`, of a worker group's step `step`."""
         rate = schedules.rate(self._plan.update.rate, step)
-        if rate != self._rate or self._counts_steps:
-            self._rate = rate
-            self._set_scalars(rate, step)
+        if rate != self._rate or (self._counts_steps and count != self._count):
+            self._rate, self._count = rate, count
+            self._set_scalars(rate, count)
 
-    def _set_scalars(self, rate: float, step: int) -> None:
+    def _set_scalars(self, rate: float, count: int) -> None:
         update = self._plan.update
         for (lr_scale, wd_scale), numbers in self._scalars.items():
             decay = update.weight_decay * wd_scale
-            numbers[:] = update.values(rate * lr_scale, decay, step + 1)
+            numbers[:] = update.values(rate * lr_scale, decay, count)

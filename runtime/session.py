@@ -10,7 +10,7 @@ from runtime.channel import Line
 from runtime.chief import Chief, slot_of
 from runtime.faults import Fault
 from runtime.progress import Mark, Phase
-from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Stub
+from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Meeting, Stub
 from runtime.timing import Timer
 from runtime.worker import TEST, VALIDATE, Worker
 from singac.plan.plan import Plan, Process
@@ -18,6 +18,10 @@ from singac.plan.plan import Plan, Process
 
 class Session:
     """Trains from a step to the last.
+
+    Worker groups that do not wait for each other meet where a checkpoint is due and at the end: it
+    holds what all of them have done until its step. Tests are those of the first group, of params
+    that the others go on changing behind it.
 
     What is due after a step follows from the plan, so every process does the same without being
     told. Two things are known to the chief alone: that a validation was one too many without
@@ -36,7 +40,10 @@ class Session:
         timer: Timer | None = None,
     ) -> None:
         self._plan, self._training = plan, plan.training
-        self._works, self._is_chief = process.worker is not None, process.worker == 0
+        topology = plan.topology
+        first = process.worker is not None and topology.group_of_worker(process.worker) == 0
+        self._tells, self._is_chief = first, process.worker == 0
+        self._meeting = stub if isinstance(stub, Meeting) and topology.asynchronous else None
         self._chief: Chief | None = None
         self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
         self._checkpoints, self._timer = checkpoints, timer
@@ -52,7 +59,7 @@ class Session:
             fault.strike(step)
             self._mark.phase(Phase.COMPUTING)
             self._worker.train(step)
-            if self._works:
+            if self._tells:
                 self._stub.post(*slot_of(step - start.step), self._worker.sums)
             done = step + 1
             if self._timer is not None:
@@ -75,10 +82,17 @@ class Session:
             (last and self._timer is None) or training.checkpoint.due(done) or self._line.stop_asked
         )
         self._follow(done, all_of_them=saves or tests)
+        meeting = self._meeting if last or training.checkpoint.due(done) else None
+        if meeting is not None:
+            self._mark.phase(Phase.AWAITING_PARAMS)
+            meeting.meet(done)
         if tests:
             self._test(done)
         if self._chief is not None and saves:
             self._save(self._chief, done, last)
+        if meeting is not None:
+            self._mark.phase(Phase.AWAITING_WORD)
+            meeting.part()
         return last
 
     def _follow(self, done: int, all_of_them: bool) -> None:

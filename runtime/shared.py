@@ -9,21 +9,19 @@ A counter that N arrivals a step complete has reached N * t when t steps are com
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 from mpi4py import MPI
-from numpy.typing import NDArray
 
 from runtime import counters, patience
 from runtime.counters import Counters
 from runtime.divergence import bad_gradient
-from runtime.environment import EnvironmentFailure
 from runtime.mail import Mail
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.stub import SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
+from runtime.window import ALIGNMENT, Window
 from singac.plan.plan import (
     Clip,
     Feed,
@@ -39,10 +37,7 @@ from singac.plan.plan import (
     Step,
 )
 
-ALIGNMENT = 64
 FLOAT, DOUBLE = 4, 8
-SHARED_MEMORY = "/dev/shm"
-Bytes = NDArray[np.uint8]
 
 
 class SharedStub:
@@ -51,7 +46,7 @@ class SharedStub:
     def __init__(self, plan: Plan, process: Process, node: MPI.Intracomm, mark: Mark) -> None:
         self._workers, self._processes = plan.topology.workers, len(plan.processes)
         self._metrics = len(plan.metrics)
-        self._slices_of = _served(plan)
+        self._slices_of = slices_served(plan)
         self._param_of = [s.param for s in plan.slices]
         self._param_names = [p.name for p in plan.params]
         self._starts = [s.start * FLOAT for s in plan.slices]
@@ -71,7 +66,8 @@ class SharedStub:
         board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
         boxes = self._mail.box_bytes
-        memory = self._window(counts + board + squares + spaces + boxes)
+        self._window = Window(self._node, counts + board + squares + spaces + boxes)
+        memory = self._window.memory
         base = memory.ctypes.data
         self._mail.place(base + own_counts, base + counts + board + squares + spaces)
         self._pushed = [base + p * counters.BYTES for p in range(params)]
@@ -91,18 +87,6 @@ class SharedStub:
         self.gradients: Floats = slots[self._worker] if self._worker is not None else slots[0, :0]
         self._first_gradient = slots.ctypes.data
         self._gradient_stride = floats * FLOAT
-
-    def _window(self, size: int) -> Bytes:
-        first = self._node.Get_rank() == 0
-        if first:
-            _check_room(size)
-        room = size + ALIGNMENT if first else 0
-        self._held = MPI.Win.Allocate_shared(room, 1, comm=self._node)
-        buffer, _ = self._held.Shared_query(0)
-        memory = np.frombuffer(buffer.cast("B"), np.uint8)
-        skip = -memory.ctypes.data % ALIGNMENT
-        window: Bytes = memory[skip : skip + size]
-        return window
 
     def owns_memory_of_node(self) -> bool:
         return self._node.Get_rank() == 0
@@ -214,24 +198,15 @@ class SharedStub:
     def finish(self) -> None:
         self._counters.arrive(self._ended, self._processes)
         self._counters.wait(self._ended, self._processes)
-        self._held.Free()
+
+    def free(self) -> None:
+        self._window.free()
 
 
-def _served(plan: Plan) -> list[int]:
+def slices_served(plan: Plan) -> list[int]:
     """Slices of each param that a server updates; none of one that no loss depends on."""
-    steps = [step for process in plan.processes for step in process.train.steps]
-    served = [plan.slices[step.slice].param for step in steps if isinstance(step, Serve)]
-    return [served.count(param) for param in range(len(plan.params))]
-
-
-def _check_room(size: int) -> None:
-    """Shared memory that is promised and not there kills a process at its first touch."""
-    if not os.path.isdir(SHARED_MEMORY):
-        return
-    room = os.statvfs(SHARED_MEMORY)
-    free = room.f_bavail * room.f_frsize
-    if free < size:
-        raise EnvironmentFailure(
-            f"{SHARED_MEMORY} has {free >> 20} MiB free and this run needs {-(-size >> 20)} MiB",
-            f"mount a larger {SHARED_MEMORY} (docker run --shm-size)",
-        )
+    programs = [p.train if p.serve is None else p.serve for p in plan.processes]
+    steps = [step for program in programs for step in program.steps]
+    served = dict.fromkeys(step.slice for step in steps if isinstance(step, Serve))
+    params = [plan.slices[index].param for index in served]
+    return [params.count(param) for param in range(len(plan.params))]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +70,8 @@ class Kernels:
 Call = Callable[[int], object]  # takes the step
 
 
-class Spaces(Protocol):
-    """Memory of a process that its programs run on.
+class Arrays(Protocol):
+    """Memory of a worker, a server or both.
 
     `params` is the param space, `gradients` this worker's slot of the same layout (empty without
     a worker), `states` one row a state of the updater. Rows and slices this process neither reads
@@ -81,6 +81,10 @@ class Spaces(Protocol):
     params: Floats
     gradients: Floats
     states: Floats
+
+
+class Spaces(Arrays, Protocol):
+    """Memory of a process that its programs run on."""
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
         """Steps of a program, none of them `Feed`, as calls that do them in order."""
@@ -117,7 +121,24 @@ class Stub(Spaces, Protocol):
         """Wait until the memory of all processes is filled; `step` updates have been done."""
 
     def finish(self) -> None:
-        """Wait until every process has come here, then free what the others used."""
+        """Wait until every process has come here."""
+
+    def free(self) -> None:
+        """Free what the others used; done by all processes together."""
+
+
+@runtime_checkable
+class Meeting(Protocol):
+    """What the stub of a worker can do that has other groups beside its own."""
+
+    def meet(self, step: int) -> None:
+        """Come together after `step` steps: the params are then those of all that was done."""
+
+    def part(self) -> None:
+        """Go on from a meeting, when the chief does."""
+
+    def steps_of_all(self, own: int) -> int:
+        """Steps that all groups together have done, as far as is known (asked by the chief)."""
 
 
 def prefers_messages() -> bool:

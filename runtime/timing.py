@@ -40,7 +40,7 @@ class Timer:
     def write(self) -> None:
         ticks = self._ticks[WARM_UP:]
         steps = [after - before for before, after in pairwise(ticks)]
-        feeding = self._fed[-1] - self._fed[WARM_UP]
+        feeding = self._fed[-1] - self._fed[min(WARM_UP, len(self._fed) - 1)]
         timings = Timings(steps, feeding, _peak_rss_bytes())
         self._path.write_text(json.dumps(asdict(timings)), encoding="utf-8")
 

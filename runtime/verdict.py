@@ -89,10 +89,14 @@ def crash(log: str) -> str | None:
 
 
 def role(plan: Plan, rank: int) -> str:
-    """`process 3 (worker 2, server 1)`."""
-    process = plan.processes[rank]
-    roles = {"worker": process.worker, "server": process.server}
-    names = [f"{name} {number}" for name, number in roles.items() if number is not None]
+    """`process 3 (worker 2, server 1)`; with threads `process 1 (workers 2, 3, server 1)`."""
+    own = [p for p in plan.processes if p.rank == rank]
+    roles = {"worker": [p.worker for p in own], "server": [p.server for p in own]}
+    names = []
+    for name, hosted in roles.items():
+        numbers = [str(n) for n in hosted if n is not None]
+        if numbers:
+            names.append(f"{name}{'s' * (len(numbers) > 1)} {', '.join(numbers)}")
     return f"process {rank} ({', '.join(names)})"
 
 

@@ -25,7 +25,7 @@ class Watchdog:
     """Looks at the progress file; `limit` is how many seconds of silence are a stall."""
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
-        self._ranks = range(len(plan.processes))
+        self._ranks = range(plan.topology.processes)
         self._progress = progress
         self.limit = float(os.environ.get(STALL_VARIABLE, STALL_SECONDS))
         self._seen = self._since = self._moved = time.monotonic()

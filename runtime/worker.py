@@ -39,8 +39,10 @@ class Worker:
         self, plan: Plan, process: Process, native: Native, stub: Spaces, data_folder: str
     ) -> None:
         self._process, self._native, self._stub = process, native, stub
-        self._server = Server(plan, native, stub) if process.server is not None else None
-        self._batch = 0
+        turns = process.server is not None and process.serve is None
+        self._server = Server(plan, native, stub) if turns else None
+        self._batch, self._groups = 0, plan.topology.worker_groups
+        self._group = plan.topology.group_of_worker(process.worker or 0)
         self.feeding = 0.0
         self.sums: Doubles = np.zeros(len(plan.metrics))
         self._plan, training = plan, plan.training
@@ -54,11 +56,11 @@ class Worker:
 
     def train(self, step: int) -> None:
         """One step: forward, backward and this process's part of the update. Raises Diverged."""
-        self._batch = step
-        self._scalars[0] = step
+        # Together the groups read every batch once, and no two draw alike.
+        self._batch = self._scalars[0] = step * self._groups + self._group
         self.sums.fill(0.0)
         if self._server is not None:
-            self._server.begin(step)
+            self._server.begin(step, step + 1)
         for call in self._train:
             call(step)
         check_metrics(zip(self._metrics, self.sums.tolist(), strict=True), f"in step {step + 1}")

@@ -220,7 +220,7 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     for one in compiled:
         data = prepare(one.request, one.model.dataset.facts, warm.data_folder())
         compile_all(one.plan)
-        text, processes = to_json(one.plan), len(one.plan.processes)
+        text, processes = to_json(one.plan), one.plan.topology.processes
         run, origins = one.model.run, one.origins
         plans.append(warm.Kept(text, one.request, data, processes, run, origins))
     try:

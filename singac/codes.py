@@ -145,6 +145,8 @@ CODES: dict[str, str] = {
     "SG0401": "a cluster has as many processes as -np gives",
     "SG0402": "a run has one cluster, one of the program's",
     "SG0403": "a cluster that names np is given -np",
+    "SG0404": "a worker group talks to one server group, and every server group has one",
+    "SG0405": "a process holds whole groups, or an equal part of one",
     # plans
     "SG0601": "a plan that is read is one of this format, whole and without contradiction",
     "SG0602": "a tensor that is shown is one of the plan",

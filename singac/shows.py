@@ -30,9 +30,9 @@ def stage(plan: Plan, compiled: Compiled | None, name: str) -> str:
 
 def check_rank(plan: Plan, process: int) -> None:
     """Raises `Failed` for a process the plan does not have."""
-    if not 0 <= process < len(plan.processes):
+    if not 0 <= process < plan.topology.processes:
         message = f"there is no process {process}"
-        help = f"the plan has processes 0 to {len(plan.processes) - 1}"
+        help = f"the plan has processes 0 to {plan.topology.processes - 1}"
         raise Failed([Diagnostic("SG0906", message, help=help, exit=Exit.USAGE)])
 
 

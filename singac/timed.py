@@ -60,10 +60,10 @@ def figures(plan: Plan, timings: Sequence[Timings], core_peak: float) -> Figures
     steps = workers[0].steps
     seconds = median(steps)
     gflop = sum(p.flops for p in plan.processes) / GIGA
-    peak = core_peak * min(len(plan.processes), _cores())
+    peak = core_peak * min(plan.topology.processes, _cores())
     return Figures(
         net=plan.net,
-        processes=len(plan.processes),
+        processes=plan.topology.processes,
         steps=len(steps),
         step_seconds={"median": seconds, "min": min(steps)},
         examples_per_second=plan.training.batch * plan.topology.worker_groups / seconds,

@@ -28,7 +28,7 @@ from singac.model.topology import (
     resolve_cluster,
     without_cluster,
 )
-from singac.model.training import TrainBlock, resolve_train
+from singac.model.training import TrainBlock, for_groups, resolve_train
 from singac.model.values import Scope
 from singac.settings import Given, Setting
 from singac.sources.kind import Facts, Request
@@ -126,6 +126,7 @@ def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -
         if train is not None and cluster is not None:
             net = resolved.nets[block.net.text]
             dataset = resolved.data[net.block.data.text]
+            train = for_groups(train, cluster.topology.worker_groups, dataset.facts.train)
             files, run = tuple(resolved.blocks.files), runs[block]
             models.append(Model(net, dataset, train, cluster, rules, files, run))
     report.stop_if_any()

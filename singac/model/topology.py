@@ -1,5 +1,7 @@
 """A `cluster` block, or only a number of processes -> the topology and its framework's name.
 
+Several workers, or several servers, may be threads of one process.
+
 1 worker group of 3        ranks, servers beside the workers      ranks, servers separate
 1 server group of 2        0  worker 0, server 0                  0  worker 0
                            1  worker 1, server 1                  1  worker 1
@@ -11,14 +13,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from singac.diagnostics import Exit, Place, Report, Span
-from singac.model.arguments import Matched, as_whole, match_settings
-from singac.model.types import Topology
-from singac.model.values import Binding, Scope, evaluate
-from singac.settings import AT_LEAST_ONE, NOT_NEGATIVE, Setting, Sort
+from singac.model.arguments import as_whole, given_twice, match_settings
+from singac.model.frameworks import named
+from singac.model.types import Reconcile, Topology
+from singac.model.values import Binding, Called, Scope, Word, describe, evaluate
+from singac.settings import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Setting, Sort
 from singac.syntax import tree
 
 MOST_PROCESSES = 100_000
@@ -36,13 +40,17 @@ SETTINGS = (
             sorts=(Sort.INTEGER,), default=1, within=AT_LEAST_ONE),
     Setting("staleness", "steps a worker group may run ahead of the slowest",
             sorts=(Sort.INTEGER,), optional=True, within=NOT_NEGATIVE),
-    Setting("reconcile", "how server groups reconcile",
-            sorts=(Sort.WORD,), choices=("delta", "average"), optional=True),
-    Setting("wire", "the precision of gradients and params between nodes",
-            sorts=(Sort.WORD,), choices=("float32", "bf16"), optional=True),
+    Setting("wire", "the precision of what messages between processes carry",
+            sorts=(Sort.WORD,), choices=("float32", "bf16"), default="float32"),
+)
+OUTER = (
+    Setting("rate", "how far the centre goes along what the groups have done",
+            default=0.7, positional=True, within=POSITIVE),
+    Setting("momentum", "Nesterov's, of the centre", default=0.9, within=BELOW_ONE),
 )
 # fmt: on
-LATER = tuple(s.name for s in SETTINGS[1:])
+RECONCILE = "reconcile"
+KINDS = ("delta", "average", "outer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class _Groups:
 
 def without_cluster(processes: int) -> Cluster:
     """One worker group of all processes, a server beside each worker."""
-    return Cluster(_topology(1, processes, 1, processes, False))
+    return Cluster(named(Topology(1, processes, 1, processes, False, "")))
 
 
 def resolve_cluster(
@@ -73,25 +81,77 @@ def resolve_cluster(
     before = len(report.found)
     if np is not None:
         scope = {**scope, NP: Binding(Fraction(np), None)}
-    settings = [m for m in block.members if isinstance(m, tree.Named)]
-    matched = match_settings(settings, SETTINGS, scope, block.name.span, report)
+    given = [m for m in block.members if isinstance(m, tree.Named)]
+    settings = [m for m in given if m.path.text != RECONCILE]
+    reconcile = _reconcile([m for m in given if m.path.text == RECONCILE], scope, report)
+    matched = match_settings(settings, SETTINGS, scope, block.name.span, report, (RECONCILE,))
     groups = _groups(block, scope, np, report)
     if matched is None or len(report.found) > before:
         return None
-    _check_later(matched, report)
+    numbers = {n: v for n, v in matched.values.items() if isinstance(v, int)}
     separate = matched.values["servers"] == SEPARATE
-    workers = groups.get("worker") or _workers_left(groups.get("server"), separate, np)
-    servers = groups.get("server") or _Groups(1, workers.count * workers.size, None)
-    _check_counts((workers, servers), report)
-    topology = _topology(workers.count, workers.size, servers.count, servers.size, separate)
-    found = Cluster(topology, workers.span, servers.span)
+    workers = groups.get("worker") or _workers_left(groups.get("server"), separate, numbers, np)
+    servers = groups.get("server") or _servers_beside(workers, numbers)
+    topology = Topology(
+        workers.count,
+        workers.size,
+        servers.count,
+        servers.size,
+        separate,
+        "",
+        numbers["workers_per_process"],
+        numbers["servers_per_process"],
+        numbers["sync_every"],
+        numbers.get("staleness"),
+        reconcile,
+        str(matched.values["wire"]),
+    )
+    _check_server_groups(workers, servers, block.name.span, report)
+    for role, groups_of_role in (("worker", workers), ("server", servers)):
+        name = f"{role}s_per_process"
+        _check_threads(role, groups_of_role, numbers[name], matched.spans.get(name), report)
+    found = Cluster(named(topology), workers.span, servers.span)
     return found if len(report.found) == before else None
 
 
-def _workers_left(servers: _Groups | None, separate: bool, np: int | None) -> _Groups:
+def _reconcile(given: list[tree.Named], scope: Scope, report: Report) -> Reconcile:
+    """`delta`, `average` or `outer(rate, momentum = m)`; the default after reporting."""
+    if not given:
+        return Reconcile()
+    for second in given[1:]:
+        given_twice(RECONCILE, given[0].span, second.span, report)
+    span = given[0].value.span
+    match evaluate(given[0].value, scope, report):
+        case None:
+            pass
+        case Word("delta" | "average" as kind):
+            return Reconcile(kind)
+        case Word("outer"):
+            return Reconcile("outer", *(float(str(s.default)) for s in OUTER))
+        case Called("outer", arguments, _, inner):
+            matched = match_settings(arguments, OUTER, inner, span, report)
+            if matched is not None:
+                return Reconcile("outer", *(float(str(matched.values[s.name])) for s in OUTER))
+        case other:
+            message = "`reconcile` must be `delta`, `average` or `outer(...)`"
+            help = "reconcile = outer(0.7, momentum = 0.9)"
+            report.error("SG0200", message, span, f"this is {describe(other)}", help=help)
+    return Reconcile()
+
+
+def _workers_left(
+    servers: _Groups | None, separate: bool, numbers: Mapping[str, int], np: int | None
+) -> _Groups:
     """One group of every process that is no server's alone."""
-    taken = servers.count * servers.size if servers and separate else 0
-    return _Groups(1, max((np or 1) - taken, 1), None)
+    apart = servers.count * servers.size if servers and separate else 0
+    taken = -(-apart // numbers["servers_per_process"])
+    return _Groups(1, max((np or 1) - taken, 1) * numbers["workers_per_process"], None)
+
+
+def _servers_beside(workers: _Groups, numbers: Mapping[str, int]) -> _Groups:
+    """One group that fills the processes of the workers."""
+    processes = -(-workers.count * workers.size // numbers["workers_per_process"])
+    return _Groups(1, processes * numbers["servers_per_process"], None)
 
 
 def _groups(
@@ -137,19 +197,38 @@ def _count(node: tree.Value, what: str, scope: Scope, np: int | None, report: Re
     return as_whole(value, what, node.span, report, scope, least=1, most=MOST_PROCESSES)
 
 
-def _check_later(matched: Matched, report: Report) -> None:
-    for name in LATER:
-        if name in matched.spans:
-            message = f"`{name}` is parsed but cannot be compiled yet"
-            report.error("SG0190", message, matched.spans[name], help="leave it out")
+def _check_server_groups(workers: _Groups, servers: _Groups, block: Span, report: Report) -> None:
+    """A worker group talks to one server group, so there are at least as many."""
+    if servers.count <= workers.count:
+        return
+    counts = _plural(servers.count, "server group"), _plural(workers.count, "worker group")
+    message = f"{counts[0]} cannot share {counts[1]}: some would serve nobody"
+    related = (Place(workers.span, counts[1]),) if workers.span else ()
+    help = f"use at most {_plural(workers.count, 'server group')}, or more worker groups"
+    span = servers.span or block
+    report.error(
+        "SG0404", message, span, counts[0], related=related, help=help, exit=Exit.ENVIRONMENT
+    )
 
 
-def _check_counts(groups: tuple[_Groups, ...], report: Report) -> None:
-    for group in groups:
-        if group.count > 1:
-            message = "more than one group of a role cannot be compiled yet"
-            help = "use one worker group and one server group"
-            report.error("SG0190", message, group.span, help=help)
+def _check_threads(
+    role: str, groups: _Groups, threads: int, span: Span | None, report: Report
+) -> None:
+    """A process holds whole groups, or an equal part of one."""
+    total = groups.count * groups.size
+    parts = groups.size % threads == 0 or threads % groups.size == 0
+    if (parts and total % threads == 0) or span is None:
+        return
+    what = f"{_plural(groups.count, f'{role} group')} of {groups.size}"
+    message = f"{what} cannot be placed {threads} {role}s to a process"
+    related = (Place(groups.span, what),) if groups.span else ()
+    fitting = [
+        n for n in range(1, total + 1)
+        if total % n == 0 and (groups.size % n == 0 or n % groups.size == 0)
+    ]  # fmt: skip
+    help = f"{role}s_per_process may be {', '.join(map(str, fitting[:8]))}"
+    label = f"{threads} {role}s a process"
+    report.error("SG0405", message, span, label, related=related, help=help, exit=Exit.ENVIRONMENT)
 
 
 def check_processes(cluster: Cluster, np: int, report: Report) -> None:
@@ -181,32 +260,3 @@ def check_processes(cluster: Cluster, np: int, report: Report) -> None:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _topology(
-    worker_groups: int, workers: int, server_groups: int, servers: int, separate: bool
-) -> Topology:
-    framework = framework_of(worker_groups, workers, server_groups, servers, separate)
-    return Topology(worker_groups, workers, server_groups, servers, separate, framework)
-
-
-def framework_of(
-    worker_groups: int, workers: int, server_groups: int, servers: int, separate: bool
-) -> str:
-    """The framework a topology amounts to.
-
-    | worker groups | server groups      | servers                       | framework           |
-    |---------------|--------------------|-------------------------------|---------------------|
-    | 1             | 1                  | one beside each worker        | AllReduce           |
-    | 1             | 1                  | fewer, or separate            | Sandblaster         |
-    | several       | 1                  | any                           | Downpour            |
-    | several       | one a worker group | beside the workers            | Distributed Hogwild |
-    | any other                                                          | hybrid              |
-    """
-    if worker_groups == 1 and server_groups == 1:
-        return "AllReduce" if servers == workers and not separate else "Sandblaster"
-    if server_groups == 1:
-        return "Downpour"
-    if server_groups == worker_groups and not separate:
-        return "Distributed Hogwild"
-    return "hybrid"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
@@ -58,11 +58,27 @@ DISPLAYS = 100  # times a run is shown when the text does not say when
 
 @dataclass(frozen=True, slots=True)
 class TrainBlock:
-    """A resolved train block; spans are where settings stand, for later disagreements."""
+    """A resolved train block; spans are where settings stand, for later disagreements.
+
+    `epochs` is None where steps were given, and then each worker group does as many.
+    """
 
     training: Training
     update: Update
     spans: Mapping[str, Span]
+    epochs: Fraction | None = None
+
+
+def for_groups(train: TrainBlock, groups: int, train_examples: int) -> TrainBlock:
+    """The block for so many worker groups: together they go through the epochs once."""
+    if train.epochs is None or groups == 1:
+        return train
+    training = train.training
+    steps = math.ceil(train.epochs * train_examples / (training.batch * groups))
+    display = training.display
+    if "display" not in train.spans:
+        display = Every(max(1, steps // DISPLAYS))
+    return replace(train, training=replace(training, steps=steps, display=display))
 
 
 def resolve_train(
@@ -82,6 +98,7 @@ class _Resolver:
     ) -> None:
         self.block, self.updaters, self.scope, self.report = block, updaters, scope, report
         self.given = self._given()
+        self.epochs: Fraction | None = None
 
     def _given(self) -> dict[str, tree.Named]:
         given: dict[str, tree.Named] = {}
@@ -115,7 +132,8 @@ class _Resolver:
         validate, net = times["validate"] or Every(), self.block.net.text
         times_of = (display, test, checkpoint, validate, early_stop)
         training = Training(net, algorithm.name, batch, steps, seed, *times_of, algorithm.gibbs)
-        return TrainBlock(training, update, {n: s.span for n, s in self.given.items()})
+        spans = {n: s.span for n, s in self.given.items()}
+        return TrainBlock(training, update, spans, self.epochs)
 
     def _missing(self, name: str, help: str) -> None:
         message = f"setting `{name}` is missing"
@@ -170,6 +188,7 @@ class _Resolver:
             label = f"this is {show_number(epochs)}"
             self.report.error("SG0201", "`epochs` must be a number above 0", span, label)
             return None
+        self.epochs = epochs
         steps = math.ceil(epochs * (train_examples or 1) / batch)
         if steps > LARGEST:
             label = f"comes to {steps:.3g} steps"

@@ -6,6 +6,7 @@ Plain data: a process reads it back from a plan without the compiler.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from singac.layers.expression import Expression, evaluate
 from singac.schedules import Schedule as Schedule
@@ -65,8 +66,36 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconcile:
+    """How server groups bring their progress together in one centre.
+
+    delta      centre + d, the progress d of a group since it last asked
+    average    centre + d / groups
+    outer      a step of Nesterov's momentum along d / groups, with a rate of its own
+    """
+
+    kind: str = "delta"
+    rate: float = 1.0
+    momentum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A thread of a process: the worker and the server that take turns in it."""
+
+    rank: int
+    thread: int
+    worker: int | None
+    server: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
-    """The cluster: groups and where servers live, and the framework it amounts to."""
+    """The cluster: groups and where servers live, and the framework it amounts to.
+
+    Workers are numbered group by group, and so are servers. A group may be `staleness` steps ahead
+    of the slowest (None: any number).
+    """
 
     worker_groups: int
     workers_per_group: int
@@ -74,6 +103,12 @@ class Topology:
     servers_per_group: int
     separate: bool
     framework: str
+    workers_per_process: int = 1
+    servers_per_process: int = 1
+    sync_every: int = 1
+    staleness: int | None = None
+    reconcile: Reconcile = Reconcile()
+    wire: str = "float32"
 
     @property
     def workers(self) -> int:
@@ -85,7 +120,67 @@ class Topology:
 
     @property
     def processes(self) -> int:
-        return self.workers + self.servers if self.separate else max(self.workers, self.servers)
+        """How many processes MPI starts."""
+        workers, servers = self._worker_ranks, -(-self.servers // self.servers_per_process)
+        return workers + servers if self.separate else max(workers, servers)
+
+    @property
+    def _worker_ranks(self) -> int:
+        return -(-self.workers // self.workers_per_process)
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether there are worker groups that do not wait for each other."""
+        return self.worker_groups > 1
+
+    @property
+    def servers_in_threads(self) -> bool:
+        """Whether servers have threads of their own, not turns with the workers of one group.
+
+        They must where groups come and go as they like. They may where a process has several
+        workers or servers, or where messages are not what lies in memory.
+        """
+        threads = self.workers_per_process > 1 or self.servers_per_process > 1
+        return self.asynchronous or threads or self.wire != "float32"
+
+    def rank_of_worker(self, worker: int) -> int:
+        return worker // self.workers_per_process
+
+    def rank_of_server(self, server: int) -> int:
+        first = self._worker_ranks if self.separate else 0
+        return first + server // self.servers_per_process
+
+    def group_of_worker(self, worker: int) -> int:
+        return worker // self.workers_per_group
+
+    def group_of_server(self, server: int) -> int:
+        return server // self.servers_per_group
+
+    def served_by(self, worker_group: int) -> int:
+        """The server group that a worker group talks to."""
+        return worker_group * self.server_groups // self.worker_groups
+
+    def groups_of(self, server_group: int) -> tuple[int, ...]:
+        """The worker groups that a server group serves."""
+        return tuple(g for g in range(self.worker_groups) if self.served_by(g) == server_group)
+
+    def in_memory(self, worker_group: int) -> bool:
+        """Whether a group and all its servers are threads of one process."""
+        size, servers = self.workers_per_group, self.servers_per_group
+        first = self.served_by(worker_group) * servers
+        ranks = [self.rank_of_worker(worker_group * size + k) for k in range(size)]
+        ranks += [self.rank_of_server(first + k) for k in range(servers)]
+        return len(dict.fromkeys(ranks)) == 1
+
+    def seats(self) -> tuple[Seat, ...]:
+        """All threads, those of a process together; its first worker sits with its first server."""
+        found = []
+        for rank in range(self.processes):
+            workers = [w for w in range(self.workers) if self.rank_of_worker(w) == rank]
+            servers = [s for s in range(self.servers) if self.rank_of_server(s) == rank]
+            for thread, (worker, server) in enumerate(zip_longest(workers, servers)):
+                found.append(Seat(rank, thread, worker, server))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,10 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Floats `start` to `stop` of the param space, all of param `param`, owned by `server`."""
+    """Floats `start` to `stop` of the param space, all of param `param`.
+
+    Their owner in each server group is its server number `server`.
+    """
 
     param: int
     server: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from singac.plan.faults import Deadlock
 from singac.plan.plan import Clip, Norm, Plan, Process, Pull, Push, Receive, Send, Serve, Step
@@ -11,54 +12,65 @@ EXCHANGES = Pull | Push | Serve | Norm | Clip | Send | Receive
 
 
 def no_deadlock(plan: Plan, phase: str) -> None:
-    """Plays two steps of a phase: every process must come through. Raises Deadlock."""
+    """Plays two steps of a phase: every process must come through. Raises Deadlock.
+
+    A server with a thread of its own goes through its program for each of its worker groups.
+    """
     board = _Board(plan, phase)
-    runners = [_Runner(board, process) for process in plan.processes]
+    runners = board.runners
     while not all(r.done for r in runners):
         moved = sum(r.advance() for r in runners)
         if not moved:
-            stuck = next(k for k, r in enumerate(runners) if not r.done)
-            raise Deadlock(f"process {stuck} waits for ever at {runners[stuck].step}")
+            stuck = next(r for r in runners if not r.done)
+            raise Deadlock(f"process {stuck.rank} waits for ever at {stuck.step}")
 
 
 class _Board:
-    """What all processes have done so far, counted since the first step."""
+    """What all processes have done so far, counted for each worker group since the first step."""
 
     def __init__(self, plan: Plan, phase: str) -> None:
-        self.plan, self.phase = plan, phase
+        self.plan = plan
         self.slices: dict[int, list[int]] = {}
         for index, piece in enumerate(plan.slices):
             self.slices.setdefault(piece.param, []).append(index)
-        steps = [s for p in plan.processes for s in self.steps(p)]
-        self.weighed = sum(isinstance(s, Norm) for s in steps)
-        self.pushers = Counter(s.param for s in steps if isinstance(s, Push))
-        self.pushed: Counter[int] = Counter()
-        self.versions: Counter[int] = Counter()
-        self.norms = 0
-        self.senders = Counter(k for p in plan.processes for k in self._ends(p, Send))
-        self.takers = Counter(k for p in plan.processes for k in self._ends(p, Receive))
+        threads = [one for p in plan.processes for one in _threads(plan, p, phase)]
+        self.weighed = Counter(g for _, g, steps in threads for s in steps if isinstance(s, Norm))
+        self.pushers = Counter(
+            (g, s.param) for _, g, steps in threads for s in steps if isinstance(s, Push)
+        )
+        self.senders = Counter(
+            (g, s.exchange) for _, g, steps in threads for s in steps if isinstance(s, Send)
+        )
+        self.takers = Counter(
+            (g, s.exchange) for _, g, steps in threads for s in steps if isinstance(s, Receive)
+        )
+        self.norms: Counter[int] = Counter()
+        self.pushed: Counter[tuple[int, int]] = Counter()
+        self.versions: Counter[tuple[int, int]] = Counter()
         self.sent: Counter[tuple[int, int]] = Counter()
         self.taken: Counter[tuple[int, int]] = Counter()
+        self.runners = [_Runner(self, *thread) for thread in threads]
 
-    def steps(self, process: Process) -> tuple[Step, ...]:
-        program = process.train if self.phase == "train" else process.test
-        return program.steps if program is not None else ()
 
-    def group(self, process: Process) -> int:
-        return (process.worker or 0) // self.plan.topology.workers_per_group
-
-    def _ends(self, process: Process, kind: type[Send] | type[Receive]) -> list[tuple[int, int]]:
-        """The exchanges a process is in, each with the number of its group."""
-        own = [s.exchange for s in self.steps(process) if isinstance(s, kind)]
-        return [(self.group(process), exchange) for exchange in own]
+def _threads(
+    plan: Plan, process: Process, phase: str
+) -> Iterator[tuple[int, int, tuple[Step, ...]]]:
+    """What a process does side by side: rank, worker group, steps."""
+    topology = plan.topology
+    program = process.train if phase == "train" else process.test
+    if program is not None:
+        yield process.rank, topology.group_of_worker(process.worker or 0), program.steps
+    if phase == "train" and process.serve is not None and process.server is not None:
+        for group in topology.groups_of(topology.group_of_server(process.server)):
+            yield process.rank, group, process.serve.steps
 
 
 class _Runner:
-    """One process going through its exchanges as far as the others let it."""
+    """One thread going through its exchanges as far as the others let it."""
 
-    def __init__(self, board: _Board, process: Process) -> None:
-        self.board, self.group = board, board.group(process)
-        own = [s for s in board.steps(process) if isinstance(s, EXCHANGES)]
+    def __init__(self, board: _Board, rank: int, group: int, steps: tuple[Step, ...]) -> None:
+        self.board, self.rank, self.group = board, rank, group
+        own = [s for s in steps if isinstance(s, EXCHANGES)]
         # A param whose gradient nobody pushes keeps its first version.
         self.learned = dict.fromkeys(s.param for s in own if isinstance(s, Push))
         self.steps, self.turn, self.at = own * 2, len(own), 0
@@ -79,30 +91,30 @@ class _Runner:
         return self.at > start
 
     def _take(self) -> bool:
-        board, time = self.board, self.at // self.turn
+        board, group, time = self.board, self.group, self.at // self.turn
         match self.step:
             case Pull(param):
-                own = board.slices.get(param, ())
+                own = [(group, k) for k in board.slices.get(param, ())]
                 return param not in self.learned or all(board.versions[k] >= time for k in own)
             case Push(param):
-                board.pushed[param] += 1
+                board.pushed[group, param] += 1
             case Serve(index) | Norm(index) as step:
-                param = board.plan.slices[index].param
-                if board.pushed[param] < board.pushers[param] * (time + 1):
+                place = group, board.plan.slices[index].param
+                if board.pushed[place] < board.pushers[place] * (time + 1):
                     return False
                 if isinstance(step, Norm):
-                    board.norms += 1
+                    board.norms[group] += 1
                 else:
-                    board.versions[index] += 1
+                    board.versions[group, index] += 1
             case Clip():
-                return board.norms >= board.weighed * (time + 1)
+                return board.norms[group] >= board.weighed[group] * (time + 1)
             case Send(exchange):
-                place = self.group, exchange
+                place = group, exchange
                 if board.taken[place] < board.takers[place] * time:
                     return False
                 board.sent[place] += 1
             case Receive(exchange):
-                place = self.group, exchange
+                place = group, exchange
                 if board.sent[place] < board.senders[place] * (time + 1):
                     return False
                 board.taken[place] += 1

@@ -29,8 +29,9 @@ KINDS: tuple[type, ...] = (
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
     plan.Send, plan.Receive,
     plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Saved, plan.Param, plan.Slice,
-    plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Field, plan.Data,
-    plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Place, plan.Plan,
+    plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Reconcile,
+    plan.Field, plan.Data, plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Place,
+    plan.Plan,
 )
 # fmt: on
 BY_NAME = {kind.__name__: kind for kind in KINDS}

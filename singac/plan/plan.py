@@ -16,8 +16,10 @@ from singac.layers.operations import Operation
 from singac.model.types import CLIP_SCALE as CLIP_SCALE
 from singac.model.types import Every as Every
 from singac.model.types import Initialiser as Initialiser
+from singac.model.types import Reconcile as Reconcile
 from singac.model.types import Saved as Saved
 from singac.model.types import Schedule as Schedule
+from singac.model.types import Seat as Seat
 from singac.model.types import Topology as Topology
 from singac.model.types import Training as Training
 from singac.model.types import Update as Update
@@ -180,7 +182,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What one process does in one step of a phase (`train` or `test`).
+    """What one process does in one step of a phase (`train`, `test` or `serve`).
 
     The program of `test` serves validation too: it differs only in the part it is fed from. What is
     `carried` from one batch to the next is zero at the start of a part of the data.
@@ -213,9 +215,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One rank: the worker and the server it hosts (None: none), and its programs.
+    """A thread of process `rank`: the worker and the server it hosts (None: none), and programs.
 
-    `first_row` and `rows` are the worker's part of each batch.
+    Workers and servers are numbered group by group. `first_row` and `rows` are the worker's part of
+    each batch of its group. A server that has a thread of its own runs `serve` in it, for each of
+    the worker groups that it serves.
     """
 
     rank: int
@@ -229,6 +233,8 @@ class Process:
     flops: int
     bytes_sent: int
     bytes_received: int
+    serve: Program | None = None
+    thread: int = 0
 
 
 # -- layers ----------------------------------------------------------------------------------------

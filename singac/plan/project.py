@@ -5,6 +5,8 @@ feed                                         feed
 pull fc1 | run | pull fc2 | run | ...        run (the whole step)
 ... run | push fc2 | run | push fc1          push fc1, fc2
 serve the slices of its server               serve every slice
+
+Where servers have threads of their own, what they serve is a program of its own.
 """
 
 from __future__ import annotations
@@ -53,8 +55,10 @@ from singac.plan.plan import (
     Push,
     Receive,
     Run,
+    Seat,
     Send,
     Serve,
+    Slice,
     Space,
     Step,
     Stretch,
@@ -63,6 +67,7 @@ from singac.plan.plan import (
 )
 
 FLOAT_BYTES = 4
+SERVE = "serve"  # the program of a server that has a thread of its own
 SCRATCH = "scratch:"  # no layer can be called so
 Scratch = Callable[[Operation, Mapping[str, Buffer]], int]  # -> bytes on any machine
 
@@ -70,8 +75,8 @@ Scratch = Callable[[Operation, Mapping[str, Buffer]], int]  # -> bytes on any ma
 def project(net: PartitionedNet, model: Model, digest: str, scratch: Scratch) -> Plan:
     """The plan of a run; `scratch` tells the working memory of an operation."""
     projector = _Projector(net, model, scratch)
-    processes = model.cluster.topology.processes
-    return _plan(projector, digest, tuple(projector.process(rank) for rank in range(processes)))
+    seats = model.cluster.topology.seats()
+    return _plan(projector, digest, tuple(projector.process(seat) for seat in seats))
 
 
 def project_test(
@@ -133,18 +138,20 @@ class _Projector:
     numbers: dict[str, int] = field(default_factory=dict)
     phases: dict[tuple[str, int], _Phase] = field(default_factory=dict)
 
-    def process(self, rank: int) -> Process:
-        topology = self.model.cluster.topology
-        worker = rank if rank < topology.workers else None
-        first_server = topology.workers if topology.separate else 0
-        server = rank - first_server if 0 <= rank - first_server < topology.servers else None
-        piece = Piece(0, 0) if worker is None else self.net.rows[worker]
+    def process(self, seat: Seat) -> Process:
+        topology, worker, server = self.model.cluster.topology, seat.worker, seat.server
+        piece = Piece(0, 0)
+        if worker is not None:
+            piece = self.net.rows[worker % topology.workers_per_group]
         train = self._program("train", worker, server, piece.size)
         test = None
-        if self._tests() and worker is not None:
+        if self._tests() and worker is not None and topology.group_of_worker(worker) == 0:
             test = self._program("test", worker, None, piece.size)
+        serve = None
+        if topology.servers_in_threads and server is not None:
+            serve = Program(SERVE, tuple(self._serving(server)), (), ())
         process = Process(
-            rank,
+            seat.rank,
             worker,
             server,
             piece.start,
@@ -155,6 +162,8 @@ class _Projector:
             0,
             0,
             0,
+            serve,
+            seat.thread,
         )
         return self._with_costs(process)
 
@@ -178,25 +187,32 @@ class _Projector:
     # -- programs ----------------------------------------------------------------------------------
 
     def _program(self, name: str, worker: int | None, server: int | None, rows: int) -> Program:
-        order = self._order("train", rows)
-        served = self._clipped(server, _learned(order.items)) if name == "train" else []
+        topology = self.model.cluster.topology
+        turns = name == "train" and server is not None and not topology.servers_in_threads
+        served = self._serving(server) if turns and server is not None else []
         if worker is None:
             return Program(name, tuple(served), (), ())
         phase = self._order(name, rows)
-        lone = self.model.cluster.topology.processes == 1
-        member = worker % self.model.cluster.topology.workers_per_group
+        lone = len(topology.seats()) == 1
+        member = worker % topology.workers_per_group
         steps = self._steps(name, phase, rows, lone, member)
         buffers = tuple(phase.buffers.values())
         return Program(name, (Feed(), *steps, *served), buffers, phase.inputs, phase.carried)
 
-    def _clipped(self, server: int | None, learned: Sequence[str]) -> list[Step]:
+    def _serving(self, server: int) -> list[Step]:
+        """What a server does with the gradients of a step."""
+        learned = _learned(self._order("train", self.net.rows[0].size).items)
+        own = server % self.model.cluster.topology.servers_per_group
+        return self._clipped(own, learned)
+
+    def _clipped(self, server: int, learned: Sequence[str]) -> list[Step]:
         """The serving of a server, and before it what clipping by the whole norm needs."""
         served = self._served(server, learned)
         if not served or not self.model.train.update.clip_norm:
             return [*served]
         return [*(Norm(s.slice) for s in served), Clip(), *served]
 
-    def _served(self, server: int | None, learned: Sequence[str]) -> list[Serve]:
+    def _served(self, server: int, learned: Sequence[str]) -> list[Serve]:
         """The slices of a server in the order in which their gradients are pushed."""
         own: dict[str, list[Serve]] = {}
         for k, piece in enumerate(self.net.slices):
@@ -342,33 +358,42 @@ class _Projector:
 
     def _memory(self, worker: int | None, server: int | None, rows: int) -> Memory:
         params = sum(p.floats for p in self.net.params) * FLOAT_BYTES
-        owned = sum(s.stop - s.start for s in self.net.slices if s.server == server)
+        owned = sum(s.stop - s.start for s in self._owned(server))
         states = owned * len(self.model.train.update.states) * FLOAT_BYTES
         if worker is None:
             return Memory(0, params, 0, states)
         phases = ("train", "test") if self._tests() else ("train",)
         arena = max(self._order(name, rows).arena for name in phases)
-        return Memory(arena, params, params, states)
+        apart = server is not None and self.model.cluster.topology.servers_in_threads
+        return Memory(arena, params * (1 + apart), params, states)
+
+    def _owned(self, server: int | None) -> list[Slice]:
+        if server is None:
+            return []
+        own = server % self.model.cluster.topology.servers_per_group
+        return [s for s in self.net.slices if s.server == own]
 
     def _with_costs(self, process: Process) -> Process:
-        topology, slices = self.model.cluster.topology, self.net.slices
-        first = topology.workers if topology.separate else 0
-        hosts = {server: first + server for server in range(topology.servers)}
-        owned = [s for s in slices if s.server == process.server]
-        flops = estimate.update_flops(self.model.train.update, owned, topology.workers)
-        sent = received = 0
+        """Costs of a step of every worker group that the process works in or serves."""
+        topology, owned = self.model.cluster.topology, self._owned(process.server)
+        flops = sent = received = 0
+        if process.server is not None:
+            groups = topology.groups_of(topology.group_of_server(process.server))
+            size = topology.workers_per_group
+            update = estimate.update_flops(self.model.train.update, owned, size)
+            flops += update * len(groups)
+            workers = [g * size + w for g in groups for w in range(size)]
+            others = sum(topology.rank_of_worker(w) != process.rank for w in workers)
+            served = sum(s.stop - s.start for s in owned) * FLOAT_BYTES * others
+            sent, received = sent + served, received + served
         if process.worker is not None:
             phase = self._order("train", process.rows)
             operations = _only(phase.items)
             flops += sum(estimate.flops(o, phase.buffers, process.rows) for o in operations)
-            moved = estimate.moved_floats(slices, hosts, process.rank) * FLOAT_BYTES
-            sent, received = moved, moved
-            exchanged = self._exchanged(process.train, process.worker)
-            sent, received = sent + exchanged[0], received + exchanged[1]
-        if process.server is not None:
-            others = topology.workers - (process.worker is not None)
-            served = sum(s.stop - s.start for s in owned) * FLOAT_BYTES * others
-            sent, received = sent + served, received + served
+            hosts = self._hosts(topology.group_of_worker(process.worker))
+            moved = estimate.moved_floats(self.net.slices, hosts, process.rank) * FLOAT_BYTES
+            out, back = self._exchanged(process.train, process.worker)
+            sent, received = sent + moved + out, received + moved + back
         return replace(process, flops=flops, bytes_sent=sent, bytes_received=received)
 
     def _exchanged(self, program: Program, worker: int) -> tuple[int, int]:
@@ -381,6 +406,13 @@ class _Projector:
                 sent += out if isinstance(step, Send) else 0
                 received += back if isinstance(step, Receive) else 0
         return sent, received
+
+    def _hosts(self, worker_group: int) -> dict[int, int]:
+        """The ranks of the servers that a worker group talks to, by number in their group."""
+        topology = self.model.cluster.topology
+        first = topology.served_by(worker_group) * topology.servers_per_group
+        servers = range(topology.servers_per_group)
+        return {k: topology.rank_of_server(first + k) for k in servers}
 
 
 # -- helpers ---------------------------------------------------------------------------------------

@@ -15,29 +15,36 @@ from singac.plan.plan import (
     Pull,
     Push,
     Receive,
+    Reconcile,
     Run,
     Send,
     Serve,
     Slice,
     Space,
     Step,
+    Topology,
 )
 
 FLOAT_BYTES = 4
 
 
 def show_process(plan: Plan, rank: int) -> str:
-    """One process: its costs, its program step by step, its buffers."""
-    process = plan.processes[rank]
-    parts = [header(plan), _process_lines(process), program(plan, process)]
+    """One process: costs, program step by step and buffers of each of its threads."""
+    parts = [header(plan)]
+    for process in plan.processes:
+        if process.rank == rank:
+            parts += [_process_lines(process), program(plan, process), _buffers(process)]
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _buffers(process: Process) -> str:
     buffers = [
         (b.name, f"{b.rows} x {b.columns}", _bytes(b), b.offset, f"{b.first} to {b.last}")
         for b in sorted(process.train.buffers, key=lambda b: b.offset)
         if b.space is Space.ARENA
     ]
     text = table(("buffer", "shape", "bytes", "offset", "kept"), buffers)
-    parts.append(f"{text}\n(offsets in bytes; kept between two operations of the step, by number)")
-    return "\n\n".join(p for p in parts if p) + "\n"
+    return f"{text}\n(offsets in bytes; kept between two operations of the step, by number)"
 
 
 def _bytes(buffer: Buffer) -> str:
@@ -47,12 +54,10 @@ def _bytes(buffer: Buffer) -> str:
 def header(plan: Plan) -> str:
     """What is trained, on how many processes."""
     topology, training = plan.topology, plan.training
-    where = "in processes of their own" if topology.separate else "beside the workers"
     return "\n".join(
         (
             f"net {plan.net}, partition {plan.partition}, {topology.framework}",
-            f"{count(topology.processes, 'process', 'processes')}: "
-            f"{count(topology.workers, 'worker')}, {count(topology.servers, 'server')} {where}",
+            *_who(topology),
             f"batch {training.batch}, {training.steps:,} steps of {training.algorithm}, "
             f"{plan.update.name}, seed {training.seed}; "
             f"{_examples(plan.data)}",
@@ -67,10 +72,40 @@ def _examples(data: Data) -> str:
     return f"{data.train:,} examples to train, {data.test:,} to test{validate}"
 
 
+def _who(topology: Topology) -> list[str]:
+    """How many there are of whom; groups where there are several, and how they keep together."""
+    where = "in processes of their own" if topology.separate else "beside the workers"
+    processes = count(topology.processes, "process", "processes")
+    if not topology.asynchronous:
+        workers, servers = count(topology.workers, "worker"), count(topology.servers, "server")
+        return [f"{processes}: {workers}, {servers} {where}"]
+    workers = f"{topology.worker_groups} worker groups of {topology.workers_per_group}"
+    servers = f"{count(topology.server_groups, 'server group')} of {topology.servers_per_group}"
+    bound = topology.staleness
+    ahead = "any number of steps" if bound is None else f"at most {count(bound, 'step')}"
+    lines = [f"{processes}: {workers}, {servers} {where}", f"a group may be {ahead} ahead"]
+    if topology.server_groups > 1:
+        every = count(topology.sync_every, "step")
+        lines[1] += f"; server groups reconcile every {every} ({_reconcile(topology.reconcile)})"
+    return lines
+
+
+def _reconcile(how: Reconcile) -> str:
+    settings = f", rate {how.rate:g}, momentum {how.momentum:g}"
+    return how.kind + settings * (how.kind == "outer")
+
+
 def owned_share(plan: Plan, piece: Slice) -> str:
     """A slice's server, and how much of the param it is."""
     share = (piece.stop - piece.start) / plan.params[piece.param].floats
     return f"{piece.server}" if share == 1 else f"{piece.server} ({share:.0%})"
+
+
+def member(number: int | None, size: int, groups: int) -> str:
+    """A worker or server; `group.number` where there are several groups."""
+    if number is None:
+        return "-"
+    return str(number) if groups == 1 else f"{number // size}.{number % size}"
 
 
 def _process_lines(process: Process) -> str:
@@ -92,9 +127,14 @@ def imbalance(plan: Plan) -> float:
 
 
 def program(plan: Plan, process: Process) -> str:
-    """The steps of a process in order."""
-    lines = [f"a training step of process {process.rank}"]
-    lines += [f"  {line}" for line in _lines(plan, process.train.steps)]
+    """The steps of a process in order, and those of a server with a thread of its own."""
+    lines = []
+    if process.worker is not None or process.serve is None:
+        lines = [f"a training step of process {process.rank}"]
+        lines += [f"  {line}" for line in _lines(plan, process.train.steps)]
+    if process.serve is not None:
+        lines.append(f"for each worker group, server {process.server} in a thread of its own")
+        lines += [f"  {line}" for line in _lines(plan, process.serve.steps)]
     return "\n".join(lines)
 
 

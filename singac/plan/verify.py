@@ -268,32 +268,42 @@ def _check_read(name: str, known: set[str], process: Process) -> None:
 
 def _exchanges_match(plan: Plan) -> None:
     """Every served slice has a push from every worker, every push is served by its owners."""
-    served = _served(plan)
+    served, topology = _served(plan), plan.topology
     for process in plan.processes:
         steps = process.train.steps
         pushes = dict.fromkeys(s.param for s in steps if isinstance(s, Push))
         if len(pushes) != sum(isinstance(s, Push) for s in steps):
             raise DuplicatePush(f"process {process.rank} pushes a param twice")
+        if process.worker is None:
+            continue
+        group = topology.served_by(topology.group_of_worker(process.worker))
         for index, piece in enumerate(plan.slices):
             name = plan.params[piece.param].name
-            if process.worker is not None and index in served and piece.param not in pushes:
+            if (group, index) in served and piece.param not in pushes:
                 raise MissingPush(f"process {process.rank} never pushes {name}")
-            if piece.param in pushes and index not in served:
-                raise MissingServe(f"slice {index} of {name} is not served")
+            if piece.param in pushes and (group, index) not in served:
+                raise MissingServe(f"slice {index} of {name} is not served by group {group}")
 
 
-def _served(plan: Plan) -> dict[int, None]:
-    """The slices that are served, each by the one process of its server."""
-    found: dict[int, None] = {}
+def _serving(process: Process) -> Sequence[Step]:
+    """The steps among which a process has those of its server."""
+    return process.train.steps if process.serve is None else process.serve.steps
+
+
+def _served(plan: Plan) -> dict[tuple[int, int], None]:
+    """Server group and slice of all that is served, each by the one process of its server."""
+    found: dict[tuple[int, int], None] = {}
     for process in plan.processes:
-        for index in (s.slice for s in process.train.steps if isinstance(s, Serve)):
-            if process.server != plan.slices[index].server:
+        for index in (s.slice for s in _serving(process) if isinstance(s, Serve)):
+            server, size = process.server, plan.topology.servers_per_group
+            if server is None or server % size != plan.slices[index].server:
                 raise MissingServe(
                     f"slice {index} is served by process {process.rank}, not its own"
                 )
-            if index in found:
+            key = (plan.topology.group_of_server(server), index)
+            if key in found:
                 raise DuplicateServe(f"slice {index} is served twice")
-            found[index] = None
+            found[key] = None
     return found
 
 
@@ -302,7 +312,7 @@ def _norm_is_whole(plan: Plan) -> None:
     if not plan.update.clip_norm:
         return
     for process in plan.processes:
-        steps = [s for s in process.train.steps if isinstance(s, Norm | Clip | Serve)]
+        steps = [s for s in _serving(process) if isinstance(s, Norm | Clip | Serve)]
         served = [s.slice for s in steps if isinstance(s, Serve)]
         weighed = [s.slice for s in steps if isinstance(s, Norm)]
         kinds = [type(s) for s in steps]

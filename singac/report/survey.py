@@ -112,7 +112,8 @@ def _likeness(
 ) -> tuple[object, ...]:
     works, serves = process.worker is not None, process.server is not None
     sizes = pieces[member_of(plan, process)] if works else ()
-    serves_any = any(isinstance(s, Serve) for s in process.train.steps)
+    program = process.train if process.serve is None else process.serve
+    serves_any = any(isinstance(s, Serve) for s in program.steps)
     return (works, serves, serves_any, process.rows, sizes)
 
 
@@ -123,13 +124,14 @@ def member_of(plan: Plan, process: Process) -> int:
 
 
 def hosts(plan: Plan) -> dict[int, int]:
-    """The rank of each server."""
-    return {p.server: p.rank for p in plan.processes if p.server is not None}
+    """The rank of each server of the first group."""
+    servers = range(plan.topology.servers_per_group)
+    return {server: plan.topology.rank_of_server(server) for server in servers}
 
 
 def owned(plan: Plan, server: int) -> tuple[Slice, ...]:
     """What a server has of the params."""
-    return tuple(s for s in plan.slices if s.server == server)
+    return tuple(s for s in plan.slices if s.server == server % plan.topology.servers_per_group)
 
 
 def moves(plan: Plan) -> tuple[Move, ...]:
@@ -140,15 +142,14 @@ def moves(plan: Plan) -> tuple[Move, ...]:
 
 def _pushed_and_pulled(plan: Plan) -> Iterator[Move]:
     """Gradients go to the servers and params come back, but not within a process."""
-    places = hosts(plan)
-    pushes = _param_ranks(plan, Push)
-    pulls = _param_ranks(plan, Pull)
+    pushes = _param_users(plan, Push)
+    pulls = _param_users(plan, Pull)
     for index, param in enumerate(plan.params):
         slices = [s for s in plan.slices if s.param == index]
         to = f"server{'s' if len(slices) > 1 else ''} {ranges(s.server for s in slices)}"
-        up = sum(_across(s, pushes[index], places) for s in slices)
+        up = sum(_across(plan, s, pushes[index]) for s in slices)
         # What is not learnt is not sent again.
-        down = sum(_across(s, pulls[index], places) for s in slices) if pushes[index] else 0
+        down = sum(_across(plan, s, pulls[index]) for s in slices) if pushes[index] else 0
         yield Move(param.name, "workers", to, up, down)
 
 
@@ -164,18 +165,24 @@ def _exchanged(plan: Plan) -> Iterator[Move]:
         yield Move(exchange.name, "workers", "workers", moved)
 
 
-def _param_ranks(plan: Plan, kind: type[Push] | type[Pull]) -> list[list[int]]:
-    """For each param, the ranks that push (pull) it in a training step."""
-    found: list[list[int]] = [[] for _ in plan.params]
+def _param_users(plan: Plan, kind: type[Push] | type[Pull]) -> list[list[Process]]:
+    """For each param, the processes that push (pull) it in a training step."""
+    found: list[list[Process]] = [[] for _ in plan.params]
     for process in plan.processes:
         for step in process.train.steps:
             if isinstance(step, kind):
-                found[step.param].append(process.rank)
+                found[step.param].append(process)
     return found
 
 
-def _across(piece: Slice, ranks: Sequence[int], places: dict[int, int]) -> int:
-    others = len(ranks) - (places[piece.server] in ranks)
+def _across(plan: Plan, piece: Slice, users: Sequence[Process]) -> int:
+    """Bytes of a slice between its users and the servers of their groups, in other processes."""
+    topology, others = plan.topology, 0
+    for user in users:
+        assert user.worker is not None, "params are the workers' to use"
+        group = topology.served_by(topology.group_of_worker(user.worker))
+        server = group * topology.servers_per_group + piece.server
+        others += topology.rank_of_server(server) != user.rank
     return (piece.stop - piece.start) * FLOAT_BYTES * others
 
 

@@ -63,7 +63,7 @@ def _idle_workers(plan: Plan) -> Iterator[Worry]:
 def _idle_servers(plan: Plan) -> Iterator[Worry]:
     owners = {s.server for s in plan.slices}
     servers = [p.server for p in plan.processes if p.server is not None]
-    idle = [s for s in servers if s not in owners]
+    idle = [s for s in servers if s % plan.topology.servers_per_group not in owners]
     if idle:
         who = f"server{'s' if len(idle) > 1 else ''} {ranges(idle)}"
         message = f"{who} {'own' if len(idle) > 1 else 'owns'} no param"

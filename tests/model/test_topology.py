@@ -4,29 +4,51 @@ from __future__ import annotations
 
 import pytest
 
-from singac.model.topology import framework_of, mentions_np
+from singac.model.frameworks import framework_of
+from singac.model.topology import mentions_np
 from singac.model.types import Every, Topology
 from singac.syntax.parse import parse
 from tests.programs import source
 
 
+def topology(
+    worker_groups: int, workers: int, server_groups: int, servers: int, separate: bool = False,
+    threads: int = 1,
+) -> Topology:  # fmt: skip
+    return Topology(worker_groups, workers, server_groups, servers, separate, "", threads)
+
+
 @pytest.mark.parametrize(
-    ("groups", "framework"),
+    ("made", "framework"),
     [
-        ((1, 4, 1, 4, False), "AllReduce"),
-        ((1, 4, 1, 2, False), "Sandblaster"),
-        ((1, 4, 1, 4, True), "Sandblaster"),
-        ((2, 4, 1, 2, False), "Downpour"),
-        ((2, 4, 1, 2, True), "Downpour"),
-        ((4, 1, 4, 1, False), "Distributed Hogwild"),
-        ((4, 1, 4, 1, True), "hybrid"),
-        ((4, 1, 2, 1, False), "hybrid"),
+        (topology(1, 4, 1, 4), "AllReduce"),
+        (topology(1, 4, 1, 2), "Sandblaster"),
+        (topology(1, 4, 1, 4, True), "Sandblaster"),
+        (topology(2, 4, 1, 2), "Downpour"),
+        (topology(2, 4, 1, 2, True), "Downpour"),
+        (topology(4, 1, 1, 1, threads=2), "Downpour"),
+        (topology(4, 1, 1, 1, threads=4), "in-memory Hogwild"),
+        (topology(4, 1, 1, 1, True, threads=4), "Downpour"),
+        (topology(4, 1, 4, 1), "Distributed Hogwild"),
+        (topology(4, 1, 4, 1, True), "hybrid"),
+        (topology(4, 1, 2, 1), "hybrid"),
+        (topology(4, 1, 2, 1, threads=2), "hybrid"),
     ],
 )
-def test_frameworks_follow_from_the_groups(
-    groups: tuple[int, int, int, int, bool], framework: str
-) -> None:
-    assert framework_of(*groups) == framework
+def test_frameworks_follow_from_the_groups(made: Topology, framework: str) -> None:
+    assert framework_of(made) == framework
+
+
+def test_who_sits_where() -> None:
+    def seats(made: Topology) -> list[tuple[int, int, int | None, int | None]]:
+        return [(s.rank, s.thread, s.worker, s.server) for s in made.seats()]
+
+    apart, wide = topology(1, 2, 1, 1, True), topology(2, 2, 1, 1, threads=2)
+    assert seats(apart) == [(0, 0, 0, None), (1, 0, 1, None), (2, 0, None, 0)]
+    assert seats(wide) == [(0, 0, 0, 0), (0, 1, 1, None), (1, 0, 2, None), (1, 1, 3, None)]
+    assert [wide.in_memory(g) for g in range(2)] == [True, False]
+    assert [topology(3, 1, 2, 1).served_by(g) for g in range(3)] == [0, 0, 1]
+    assert topology(5, 1, 2, 1).groups_of(1) == (3, 4)
 
 
 def test_processes() -> None:
