@@ -272,7 +272,7 @@ def _time(plan: Plan, data: str) -> tuple[int, list[Timings]]:
     with tempfile.TemporaryDirectory(prefix="singac-bench-") as folder:
         path = Path(folder, "plan.json")
         path.write_text(to_json(plan), encoding="utf-8")
-        job = Job(str(path), data, folder, len(plan.processes), timed=True)
+        job = Job(str(path), data, folder, plan.topology.processes, timed=True)
         code = launch.run(job)
         ranks = range(job.processes) if not code else range(0)
         return code, [timing.read(job.timings(rank)) for rank in ranks]
