@@ -156,7 +156,7 @@ _SCALE = Setting("scale", "a factor on both ends", default=1.0, within=NOT_NEGAT
 # fmt: off
 _KINDS = (
     InitialiserKind("constant", (_VALUE,),
-                    "value", _constant),
+                    "value in every place", _constant),
     InitialiserKind("gaussian", (_MEAN, _STD),
                     "N(mean, std^2)", _gaussian),
     InitialiserKind("uniform", (_LOW, _HIGH),

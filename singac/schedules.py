@@ -164,7 +164,7 @@ def _every(doc: str) -> Setting:
 # fmt: off
 _KINDS = (
     ScheduleKind("fixed", (_RATE,),
-                 "rate", _fixed),
+                 "rate in every step", _fixed),
     ScheduleKind("step", (_RATE, _GAMMA, _every("steps between two changes")),
                  "rate gamma^floor(step / every)", _step),
     ScheduleKind("fixed_step", (_RATES,),

@@ -41,7 +41,7 @@ class Serving:
         for row, given in zip(self.gradients, gradients, strict=True):
             for param in self.plan.params:
                 pack(param, given[param.name].astype(np.float32), part(param, row))
-        self._server.begin(step)
+        self._server.begin(step, step + 1)
         slices = range(len(self.plan.slices))
         if self.plan.update.clip_norm:
             for k in slices:

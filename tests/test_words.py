@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,59 @@ def test_the_command_line_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == as_text("schedules") + "\n"
     assert main(["list", "schedules", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schedules"]
+
+
+# -- every word is told, shown and held against something -----------------------------------------
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = [*(ROOT / "models").glob("*.singa"), *(ROOT / "tests/valid").glob("*.singa")]
+# Where each list has its references: formulas or readers that a word is held against.
+# fmt: off
+REFERENCES = {
+    "layers":       ("tests/layers/test_every_kind.py", "tests/layers/test_prelude.py"),
+    "updaters":     ("tests/codegen/test_update.py",),
+    "schedules":    ("tests/codegen/test_update.py", "tests/test_schedules.py"),
+    "sources":      ("tests/sources",),
+    "algorithms":   ("tests",),
+    "initialisers": ("tests/test_initialisers.py",),
+}
+# fmt: on
+
+
+def named_in(text: str, word: str) -> bool:
+    return re.search(rf"\b{word}\b", text) is not None
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_every_word_is_documented_with_all_its_settings(what: str) -> None:
+    for word in LISTS[what]():
+        assert len(word.meaning.split()) > 1, f"{word.name} has no meaning"
+        assert all(len(s.doc.split()) > 1 for s in word.settings), word.name
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_every_word_has_a_reference(what: str) -> None:
+    text = "".join(map(_text, REFERENCES[what]))
+    assert [w.name for w in LISTS[what]() if not named_in(text, w.name)] == []
+
+
+def _text(place: str) -> str:
+    path = ROOT / place
+    files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+    own = [file for file in files if file != Path(__file__)]
+    return "\n".join(file.read_text(encoding="utf-8") for file in own)
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_every_word_has_an_example(what: str) -> None:
+    """In a model, or in a program of the tests that compiles."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(EXAMPLES))
+    text = re.sub("#.*", "", text)
+    assert [w.name for w in LISTS[what]() if not named_in(text, w.name)] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests/valid").glob("*.singa")), ids=lambda path: path.stem
+)
+def test_examples_of_the_tests_compile_and_are_formatted(path: Path) -> None:
+    assert main(["check", str(path), "-np", "2"]) == main(["fmt", "--check", str(path)]) == 0
