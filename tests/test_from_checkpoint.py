@@ -143,6 +143,28 @@ def test_what_is_not_there_is_told_before_anything_runs(
     assert "from checkpoint" in err
 
 
+def test_params_of_layers_are_taken_by_their_names(folder: Path) -> None:
+    """Those of the second net, whose dense layers have their own names."""
+    text = (
+        BOTH
+        + """
+net third on digits {
+    param fc.weight, fc.bias from checkpoint second
+    param dense.weight       ~ gaussian(std = 0.5)
+    features -> dense(20, bias = none) -> fc: dense(10, weight.lr_scale = 0)
+    [fc, label] -> softmax_loss
+}
+train third { updater = SGD(rate = 0)  batch = 100  steps = 1 }
+"""
+    )
+    words = ("run", program(folder, text), "--train", "third", "--run-dir", str(folder / "run"))
+    assert main(words) == 0
+    second, third = params(folder / "run/second", 1), params(folder / "run/third", 1)
+    for name in ("fc.weight", "fc.bias"):
+        np.testing.assert_array_equal(third[name], second[name])
+    assert third["dense.weight"].std() == pytest.approx(0.5, rel=0.1)
+
+
 def test_a_resumed_run_begins_what_had_not_begun(folder: Path) -> None:
     run = shutil.copytree(folder / "run", folder / "interrupted")
     shutil.rmtree(run / "second")

@@ -130,8 +130,20 @@ class ParamTable:
         name = f"{placed.name}.{spec.role}"
         drawn = roles.drawn.get(spec.role)
         span = drawn.span if drawn else placed.step.span
+        if name in self._shared:
+            return self._said(name, spec, drawn, span)
         known = _Known(name, span, (drawn.call, placed.scope) if drawn else None)
         self._known[name] = known
+        self._shape(known, spec, spec.shape, span)
+        return ParamUse(spec.role, name)
+
+    def _said(self, name: str, spec: ParamSpec, drawn: tree.Drawn | None, span: Span) -> ParamUse:
+        """A layer's own param of which a `param` statement says how it starts."""
+        known = self._known[name]
+        if drawn is not None:
+            related = (Place(known.span, "said here already"),)
+            message = f"`{name}` starts in two ways"
+            self._report.error("SG0109", message, span, related=related, help="leave one out")
         self._shape(known, spec, spec.shape, span)
         return ParamUse(spec.role, name)
 

@@ -166,6 +166,9 @@ class Builder:
     def params(self, meta: Meta, *names: Name) -> tuple[Name, ...]:
         return names
 
+    def own(self, meta: Meta, *names: Name) -> Name:
+        return Name(".".join(n.text for n in names), self._span(meta))
+
     def unroll(self, meta: Meta, count: Value, body: tuple[Statement, ...]) -> tree.Unroll:
         return tree.Unroll(count, body, self._span(meta))
 
