@@ -63,10 +63,14 @@ def folder_name(step: int) -> str:
     return f"{PREFIX}{step:08d}"
 
 
-def remove_older(folder: Path, keep: int, best: Best | None = None) -> None:
-    """Remove all but the newest `keep` checkpoints (0: keep all) and the best."""
+def remove_older(folder: Path, keep: int, best: Best | None, apart: Path | None) -> None:
+    """Remove all but the newest `keep` checkpoints (0: keep all) and the best.
+
+    One that stands `apart`, saved for being the best and nothing else, does not count.
+    """
     spared = folder_name(best.step) if best is not None else ""
-    for path in listed(folder)[keep:] if keep > 0 else []:
+    counted = [path for path in listed(folder) if path != apart]
+    for path in counted[keep:] if keep > 0 else []:
         if path.name != spared:
             discard(path)
 

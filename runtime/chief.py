@@ -103,7 +103,7 @@ class Chief:
     def _save_best(self, done: int) -> None:
         """The one before goes, if being the best was all that it was saved for."""
         former = self._only_best
-        self.save(done, last=False)
+        self._write(done, last=False)
         if self._saved != done:
             return
         self._only_best = self._folder / checkpoint.folder_name(done)
@@ -111,14 +111,19 @@ class Chief:
             checkpoint.discard(former)
 
     def save(self, done: int, last: bool) -> None:
-        """Write a checkpoint, unless this step has one.
+        """Write a checkpoint, unless this step has one, and remove those that are too many.
 
         A disk that refuses is worth a warning, but not for the last one: then OSError is raised.
         Raises Diverged for a param that is not finite.
         """
         if self._saved == done:
             self._only_best = None
-            return
+        else:
+            self._write(done, last)
+        keep = self._plan.training.checkpoint.keep
+        checkpoint.remove_older(self._folder, keep, self._best, self._only_best)
+
+    def _write(self, done: int, last: bool) -> None:
         for param in range(len(self._plan.params)):
             self._stub.pull(param, done)
         self._stub.gather_states()
@@ -135,8 +140,6 @@ class Chief:
         is_best = self._best is not None and self._best.step == done
         event: Message = {"event": "checkpoint", "step": done, "path": str(path)}
         self._tell(event | ({"best": True} if is_best else {}))
-        keep = self._plan.training.checkpoint.keep
-        checkpoint.remove_older(self._folder, keep, self._best)
 
 
 def slot_of(steps_since_first: int) -> tuple[int, int]:
