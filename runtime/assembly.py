@@ -11,9 +11,9 @@ from runtime import checkpoint, snapshot
 from runtime import stub as stubs
 from runtime.channel import Line
 from runtime.crew import Crew, Duty
-from runtime.environment import EnvironmentFailure
+from runtime.far import Far
 from runtime.faults import Fault
-from runtime.groups import GroupStub, Node, NodeDesk
+from runtime.groups import Node
 from runtime.job import Job
 from runtime.messages import MessageStub
 from runtime.progress import Mark
@@ -67,31 +67,26 @@ def _with_threads(
     plan: Plan, job: Job, rank: int, resumed: Path | None, mark: Mark, line: Line, fault: Fault
 ) -> Crew:
     """A thread for every worker and every server of this process."""
-    if not shares_memory():
-        raise EnvironmentFailure(
-            "several groups, or several workers to a process, need the memory of one machine",
-            "run on one machine, without SINGAC_TRANSPORT",
-        )
     own = [p for p in plan.processes if p.rank == rank]
-    node = Node(plan, node_of())
-    if node.first:
-        snapshot.fill(plan, node.params, node.states, resumed, job.origins)
+    site = Node(plan, node_of()) if shares_memory() else Far(plan, MPI.COMM_WORLD)
+    stubs = {p.worker: (site.stub(p, at := mark.thread()), at) for p in own if p.worker is not None}
+    desks = {p.server: site.desk(p) for p in own if p.server is not None}
+    for arrays in site.to_fill():
+        snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
     start = checkpoint.start(resumed)
-    node.ready(start.step)
+    site.ready(start.step)
     duties: list[Duty] = []
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
-            at = mark.thread()
-            stub = GroupStub(node, process, at)
+            stub, at = stubs[process.worker]
             worker = Worker(plan, process, native, stub, job.data_folder)
             timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
             session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
             duties.append(partial(session.run, start, fault))
         if process.server is not None:
-            at = mark.thread()
-            serving = Serving(plan, process, native, NodeDesk(node, process), at, start.step)
-            duties.append(serving.run)
-    if job.timed and all(p.worker is None for p in own):
+            desk, at = desks[process.server], mark.thread()
+            duties.append(Serving(plan, process, native, desk, at, start.step).run)
+    if not stubs and job.timed:
         duties.append(Timer(job.timings(rank)).write)
-    return Crew(duties, after=node.free)
+    return Crew(duties, after=site.free)

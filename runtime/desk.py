@@ -63,3 +63,6 @@ class Desk(Arrays, Protocol):
 
     def ended(self) -> bool:
         """Whether no worker will ever want anything again."""
+
+    def close(self) -> None:
+        """Wait until nothing that was told is under way any more."""

@@ -24,7 +24,7 @@ from runtime.places import FLOAT, Places
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.shared import slices_served
-from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, Sums, total
+from runtime.stub import Arrays, Call, Doubles, Floats, Gathered, Kernels, Sums, total
 from singac.plan.plan import Feed, Plan, Process, Pull, Push, Receive, Run, Send, Step
 
 
@@ -44,8 +44,20 @@ class Node:
             [s.server for s in plan.slices if s.param == p] for p in range(len(plan.params))
         ]
         self.first = node.Get_rank() == 0
-        self.params, self.states = self.places.params[0], self.places.states[0]
+        self.params: Floats = self.places.params[0]
+        self.states: Floats = self.places.states[0]
+        self.gradients: Floats = self.places.gradients[0]
         self._workers = topology.workers_per_group
+
+    def stub(self, process: Process, mark: Mark) -> GroupStub:
+        return GroupStub(self, process, mark)
+
+    def desk(self, process: Process) -> NodeDesk:
+        return NodeDesk(self, process)
+
+    def to_fill(self) -> list[Arrays]:
+        """Whose params and states this process fills before `ready`."""
+        return [self] if self.first else []
 
     def ready(self, step: int) -> None:
         """Params and states of server group 0 were filled by the first process: all have them."""
@@ -361,3 +373,6 @@ class NodeDesk:
 
     def ended(self) -> bool:
         return self._node.reached("ended", target=self._topology.workers)
+
+    def close(self) -> None:
+        """Nothing is under way."""

@@ -104,9 +104,9 @@ class MessageStub:
     def _allocate(self) -> None:
         floats, states = self._plan.param_floats, len(self._plan.update.states)
         own = floats if self._process.worker is not None else 0
-        self.params: Floats = _zeros(floats)
-        self.gradients: Floats = _zeros(own)
-        self.states: Floats = _zeros(states * floats).reshape(states, floats)
+        self.params: Floats = zeros(floats)
+        self.gradients: Floats = zeros(own)
+        self.states: Floats = zeros(states * floats).reshape(states, floats)
 
     def owns_memory_of_node(self) -> bool:
         return True
@@ -130,7 +130,7 @@ class MessageStub:
         serves = part.server == self._process.server
         workers = len(self._worker_ranks) if serves else 0
         floats = part.stop - part.start
-        exchange = Exchange(_zeros(workers * floats).reshape(workers, floats))
+        exchange = Exchange(zeros(workers * floats).reshape(workers, floats))
         if serves:
             self._serve_requests(exchange, index, part)
         elif self._process.worker is not None:
@@ -388,6 +388,6 @@ def _ranks(roles: Sequence[int | None]) -> list[int]:
     return [found[k] for k in range(len(found))]
 
 
-def _zeros(floats: int) -> Floats:
+def zeros(floats: int) -> Floats:
     """Zeros that take memory only where they are touched."""
     return native.allocate(max(floats, 1) * BYTES).view(np.float32)[:floats]

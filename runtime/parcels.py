@@ -49,8 +49,9 @@ class Parcels:
     ) -> None:
         self._exchanges, self._mark, self._complete = plan.exchanges, mark, complete
         size = plan.topology.workers_per_group
-        group, self._member = divmod(process.worker or 0, size)
-        self._ranks = ranks[group * size : (group + 1) * size]
+        self._group, self._member = divmod(process.worker or 0, size)
+        self._groups = plan.topology.worker_groups
+        self._ranks = ranks[self._group * size : (self._group + 1) * size]
         self._world, self._first_tag = world, first_tag
         self._memory: list[Floats] = []
         self._rounds: dict[int, _Round] = {}
@@ -64,13 +65,15 @@ class Parcels:
             for other, part in self._exchanges[step.exchange].sent(self._member):
                 room = self._room(part)
                 sends.going[other] = packed(room.ctypes.data, part)
-                sends.sends.append(self._world.Send_init(room, *self._to(other, step.tag)))
+                place = self._ranks[other], self._tag(step.tag, self._member, other)
+                sends.sends.append(self._world.Send_init(room, *place))
         elif isinstance(step, Receive):
             receives = self._round(step.exchange)
             for other, part in self._exchanges[step.exchange].received(self._member):
                 room = self._room(part)
                 receives.coming[other] = packed(room.ctypes.data, part)
-                receives.receives.append(self._world.Recv_init(room, *self._to(other, step.tag)))
+                place = self._ranks[other], self._tag(step.tag, other, self._member)
+                receives.receives.append(self._world.Recv_init(room, *place))
 
     def _round(self, index: int) -> _Round:
         return self._rounds.setdefault(index, _Round())
@@ -79,8 +82,11 @@ class Parcels:
         self._memory.append(np.zeros(part.elements, np.float32))
         return self._memory[-1]
 
-    def _to(self, other: int, tag: int) -> tuple[int, int]:
-        return self._ranks[other], self._first_tag + tag
+    def _tag(self, tag: int, sender: int, receiver: int) -> int:
+        """A tag of this pair of workers, who may be threads of two processes with several."""
+        size = len(self._ranks)
+        place = (tag * self._groups + self._group) * size + sender
+        return self._first_tag + place * size + receiver
 
     def ready(self) -> None:
         """Before the first turn."""

@@ -80,7 +80,7 @@ class Serving:
         while True:
             seen = self._desk.look()
             if self._desk.ended():
-                return
+                return self._desk.close()
             if self._turn():
                 continue
             self._mark.phase(Phase.AWAITING_GRADIENTS)

@@ -19,7 +19,8 @@ def connect(processes: int) -> None:
         raise EnvironmentFailure(
             f"MPI cannot be loaded: {_first_line(error)}", "pip install mpich"
         ) from error
-    MPI.Init()
+    # Workers and servers may be threads that send and receive for themselves.
+    MPI.Init_thread(MPI.THREAD_MULTIPLE)
     size = MPI.COMM_WORLD.Get_size()
     if size != processes:
         raise EnvironmentFailure(

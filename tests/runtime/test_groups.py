@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ net small on points {{
     [scores, label] -> accuracy
 }}
 train small {{
-    updater = SGD(rate = 0.05, momentum = 0.5, clip_norm = 5)
+    updater = SGD(rate = 0.02, momentum = 0.5, clip_norm = 5)
     batch = 6
     steps = {STEPS}
     display = every(1)
@@ -58,15 +59,18 @@ ASYNCHRONOUS = (
 # fmt: on
 
 
-def train(folder: Path, cluster: str, *words: str, code: int = 0) -> Events:
+def train(folder: Path, cluster: str, *words: str, **env: str) -> Events:
     """Runs the program on a cluster; gives its events."""
     program = folder / "program.singa"
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f"{PROGRAM}cluster c {{ {cluster} }}\n")
     command = [sys.executable, "-P", "-m", "singac.cli", "run", str(program), "--json"]
     command += ["--run-dir", str(folder / "run"), *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, done.stderr
+    variables = {**os.environ, **env}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=variables
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -85,25 +89,58 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Params:
     return params(folder)
 
 
+def same_numbers(found: Params, expected: Params) -> None:
+    for name, values in found.items():
+        assert np.linalg.norm(values - expected[name]) <= 1e-5 * np.linalg.norm(expected[name]), (
+            name
+        )
+
+
 @pytest.mark.parametrize(("framework", "cluster", "processes"), SYNCHRONOUS)
 def test_a_synchronous_framework_trains_the_numbers_of_one_worker(
     framework: str, cluster: str, processes: int, alone: Params, tmp_path: Path
 ) -> None:
     start = train(tmp_path, cluster)[0]
     assert (start["framework"], start["processes"]) == (framework, processes)
-    for name, values in params(tmp_path).items():
-        assert np.linalg.norm(values - alone[name]) <= 1e-5 * np.linalg.norm(alone[name]), name
+    same_numbers(params(tmp_path), alone)
 
 
 @pytest.mark.parametrize(("framework", "cluster", "processes"), ASYNCHRONOUS)
 def test_an_asynchronous_framework_learns(
     framework: str, cluster: str, processes: int, tmp_path: Path
 ) -> None:
-    events = train(tmp_path, cluster)
+    # Half of them by messages: they have the same steps and tell the same.
+    transport = "messages" if processes > 3 else ""
+    events = train(tmp_path, cluster, SINGAC_TRANSPORT=transport)
     assert (events[0]["framework"], events[0]["processes"]) == (framework, processes)
     assert [e["step"] for e in of(events, "step")] == list(range(1, STEPS + 1))
     assert [e["step"] for e in of(events, "test")] == [10, 20, 30]
     assert [e["step"] for e in of(events, "checkpoint")] == [20, 30]
     losses = [float(str(e["loss"])) for e in of(events, "step")]
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
     assert all(np.isfinite(values).all() for values in params(tmp_path).values())
+
+
+def test_threads_by_messages_train_the_numbers_of_one_worker(alone: Params, tmp_path: Path) -> None:
+    cluster = "1 worker group of 2  1 server group of 2  workers_per_process = 2"
+    train(tmp_path, cluster, SINGAC_TRANSPORT="messages")
+    same_numbers(params(tmp_path), alone)
+
+
+def test_gradients_of_half_the_bytes_train_almost_the_same(alone: Params, tmp_path: Path) -> None:
+    cluster = "1 worker group of 2  1 server group of 2  wire = bf16"
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        train(folder, cluster, SINGAC_TRANSPORT="messages")
+    first, second = params(tmp_path / "a"), params(tmp_path / "b")
+    for name, values in first.items():
+        difference = np.linalg.norm(values - alone[name]) / np.linalg.norm(alone[name])
+        assert 1e-6 < difference < 1e-2, "rounded, and only rounded"
+        assert np.array_equal(values, second[name])
+
+
+def test_a_run_of_groups_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    cluster = "2 worker groups of 1  2 server groups of 1"
+    train(tmp_path, cluster)
+    events = train(tmp_path, cluster, "--resume", "--set", "train.steps=40")
+    assert [e["step"] for e in of(events, "step")] == list(range(31, 41))
+    assert params(tmp_path, 40)
