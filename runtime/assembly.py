@@ -22,6 +22,7 @@ from runtime.session import Session
 from runtime.shared import SharedStub
 from runtime.stub import Stub
 from runtime.timing import Timer
+from runtime.trace import Recorder, TracedMark
 from runtime.worker import Worker
 from singac.codegen.load import load
 from singac.plan.encode import from_json
@@ -35,13 +36,16 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     if plan.topology.servers_in_threads:
         return _with_threads(plan, job, rank, resumed, mark, line, fault)
     process = plan.processes[rank]
+    recorder = Recorder(job.notes(rank)) if job.traced else None
+    if recorder is not None:
+        mark = TracedMark(mark.words, recorder)
     stub = _stub(plan, process, mark)
     native = load(plan, process)
     if stub.owns_memory_of_node():
         snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
     stub.ready(start.step)
-    worker = Worker(plan, process, native, stub, job.data_folder)
+    worker = Worker(plan, process, native, stub, job.data_folder, recorder)
     timer = Timer(job.timings(rank)) if job.timed else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
     return Crew([lambda: session.run(start, fault)], after=stub.free)

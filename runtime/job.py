@@ -28,11 +28,16 @@ class Job:
     max_restarts: int = 0
     restart: int = 0
     timed: bool = False
+    traced: bool = False
     origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return Path(self.run_folder)
+
+    def notes(self, rank: int) -> Path:
+        """Where a process of a run that is `traced` notes what it does and when."""
+        return self.logs / f"process-{rank}.notes"
 
     @property
     def file(self) -> Path:

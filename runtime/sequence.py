@@ -24,6 +24,7 @@ import numpy as np
 
 from runtime import counters
 from runtime.progress import PHASE, Mark, Phase
+from runtime.trace import TracedMark
 from singac.codegen import native
 
 Refusal = Callable[[int], object]  # takes the step
@@ -117,6 +118,7 @@ class Sequence:
 
     def __init__(self, processes: int, mark: Mark) -> None:
         self._records: list[tuple[int, ...]] = []
+        self._mark = mark
         self._run = native.load(_ir(), ("work_off",), _ir).function("work_off", 6)
         self._spins, self._kernel = counters.spins(processes), counters.kernel_address()
         self._phase = mark.address + PHASE * 8
@@ -140,11 +142,15 @@ class Sequence:
 
     def wait(self, counter: int, arrivals: int, ahead: int, phase: Phase) -> None:
         """Wait until the counter has reached `arrivals` times (the step's number + `ahead`)."""
+        self._note(phase)
         self._add(Kind.WAIT, counter, arrivals, ahead, phase)
+        self._note(Phase.COMPUTING)
 
     def turn(self, counter: int, target: int, arrivals: int, phase: Phase) -> None:
         """Wait until the counter has reached the integer at `target`, which then grows."""
+        self._note(phase)
         self._add(Kind.TURN, counter, target, arrivals, phase)
+        self._note(Phase.COMPUTING)
 
     def arrive(self, counter: int, group: int) -> None:
         """Count one arrival; the one that completes a group wakes the sleepers."""
@@ -164,6 +170,11 @@ class Sequence:
                 refusals[refused](step)
 
         return work_off
+
+    def _note(self, phase: Phase) -> None:
+        """Of a run that is traced, tell when a phase begins."""
+        if isinstance(self._mark, TracedMark):
+            self.call(*self._mark.native(phase))
 
     def _add(self, *record: int) -> None:
         self._records.append(record + (0,) * (WORDS - len(record)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -13,9 +14,11 @@ from runtime.data import Feeder
 from runtime.divergence import check_metrics, named_metrics
 from runtime.server import Server
 from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
+from runtime.trace import END, Label, Recorder
 from singac.codegen import native as memory
 from singac.codegen.load import Native
 from singac.plan.plan import Buffer, Feed, Plan, Process, Program, padded
+from singac.plan.show import words
 
 TRAIN, TEST, VALIDATE = "train", "test", "validate"
 
@@ -36,8 +39,15 @@ class Worker:
     """
 
     def __init__(
-        self, plan: Plan, process: Process, native: Native, stub: Spaces, data_folder: str
+        self,
+        plan: Plan,
+        process: Process,
+        native: Native,
+        stub: Spaces,
+        data_folder: str,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._process, self._native, self._stub = process, native, stub
         turns = process.server is not None and process.serve is None
         self._server = Server(plan, native, stub) if turns else None
@@ -119,12 +129,28 @@ class Worker:
             self._native.moves,
             lambda buffer: int(self._arena.ctypes.data) + buffer.offset,
         )
+        if self._recorder is not None:
+            return self._recorded(program, feeder, kernels, self._recorder)
         calls: list[Call] = []
         for feeds, steps in groupby(program.steps, lambda step: isinstance(step, Feed)):
             if feeds:
                 calls += [self._feed(program, feeder) for _ in steps]
             else:
                 calls += self._stub.lower(list(steps), kernels)
+        return calls
+
+    def _recorded(
+        self, program: Program, feeder: Feeder | None, kernels: Kernels, recorder: Recorder
+    ) -> list[Call]:
+        """Each step by itself, with notes of its beginning and its end."""
+        calls: list[Call] = []
+        for position, step in enumerate(program.steps):
+            feeds = isinstance(step, Feed)
+            own = [self._feed(program, feeder)] if feeds else self._stub.lower([step], kernels)
+            label = Label(program.phase, position, *words(self._plan, step))
+            code = recorder.label(label)
+            calls += [partial(_note, recorder, code), *own, partial(_note, recorder, END)]
+        recorder.save()
         return calls
 
     def _stretch(self, stretch: int) -> NativeCall:
@@ -167,3 +193,7 @@ class Worker:
         start = buffer.offset // floats.itemsize
         space = floats[start : start + buffer.floats]
         return space.reshape(buffer.rows, padded(buffer.columns))
+
+
+def _note(recorder: Recorder, code: int, step: int) -> None:
+    recorder.note(code)

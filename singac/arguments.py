@@ -171,6 +171,9 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin again from the last checkpoint, up to N times, when a process fails",
     )
     parser.add_argument("--json", action="store_true", help="events as JSON lines")
+    parser.add_argument(
+        "--trace", metavar="F", help="write what every process did when, for Chrome or Perfetto"
+    )
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:

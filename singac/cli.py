@@ -20,6 +20,7 @@ from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
 
 if TYPE_CHECKING:
     from runtime.alone import Tester
+    from runtime.job import Job
     from runtime.timing import Timings
     from singac.model.resolve import Choices, Model
     from singac.plan.plan import Plan
@@ -164,6 +165,7 @@ def run(arguments: Arguments) -> int:
     words = _run_words(arguments)
     ready = warm.find(words) or _prepare(arguments, words)
     folder = arguments.run_dir or _run_folder(arguments.file)
+    traces = _trace_files(arguments.trace, ready)
     for index, one in enumerate(ready):
         run_folder = os.path.abspath(os.path.join(folder, one.run))
         job = Job(
@@ -173,13 +175,42 @@ def run(arguments: Arguments) -> int:
             processes=one.processes,
             resume=_resume(arguments.resume, one, run_folder, index == 0),
             json=arguments.json,
+            traced=arguments.trace is not None,
             max_restarts=arguments.max_restarts,
             origins={key: _origin(key, folder) for key in one.origins},
         )
         code = launch.run(job)
+        if traces:
+            _write_trace(job, traces[index])
         if code:
             return code
     return 0
+
+
+def _trace_files(asked: str | None, ready: Sequence[Ready]) -> list[Path]:
+    """One file for each train block, made before anything runs so that none runs in vain."""
+    if asked is None:
+        return []
+    path = Path(asked)
+    several = [path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(len(ready))]
+    files = [path] if len(ready) == 1 else several
+    for file in files:
+        _replace(file, "")
+    return files
+
+
+def _write_trace(job: Job, path: Path) -> None:
+    """The trace of a run, however it ended."""
+    from runtime import timeline
+    from singac.plan.encode import from_json
+
+    traced = timeline.read_all(job)
+    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
+    _replace(path, timeline.as_trace(plan, spans))
+    timeline.remove(job)
+    if any(own.is_full for own in traced):
+        print(f"{path}: the run was too long to be traced to its end", file=sys.stderr)
 
 
 def _resume(given: str | None, one: Ready, run_folder: str, is_first: bool) -> str | None:
