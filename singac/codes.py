@@ -140,6 +140,8 @@ CODES: dict[str, str] = {
     "SG0247": "the characters and words of a text are in its vocabulary",
     "SG0248": "the values of a file of std are above 0",
     "SG0249": "the labels of data are below the number of classes its block declares",
+    "SG0250": "the library of a format that is an extra is installed",
+    "SG0251": "a file is whole by the library of its format",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0401": "a cluster has as many processes as -np gives",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from singac.sources.cifar import CIFAR
 from singac.sources.csv import CSV
+from singac.sources.hdf5 import HDF5
 from singac.sources.idx import IDX
 from singac.sources.images import IMAGES
 from singac.sources.kind import SourceKind
@@ -12,5 +13,5 @@ from singac.sources.records import RECORDS
 from singac.sources.text import CHARS, WORDS
 
 SOURCES: dict[str, SourceKind] = {
-    kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, IMAGES, RECORDS, CHARS, WORDS)
+    kind.name: kind for kind in (IDX, CIFAR, CSV, NPZ, HDF5, IMAGES, RECORDS, CHARS, WORDS)
 }
