@@ -26,27 +26,37 @@ class Server:
         pairs = dict.fromkeys(self._scales)
         self._table: Floats = np.zeros((len(pairs), len(plan.update.scalars)), np.float32)
         self._scalars = dict(zip(pairs, self._table, strict=True))
+        # What a param follows with, for those that are measured.
+        self._follows: Floats = np.array([p.follows for p in plan.params], np.float32)
         self._limit = np.array([plan.update.clip_norm])
         self._counts_steps = any("step" in scalars(value) for _, value in plan.update.scalars)
         self._rate, self._count = math.nan, 0
 
     def update(self, index: int, gathered: Gathered) -> NativeCall:
         """The native call that updates a slice in place."""
-        part, stub = self._plan.slices[index], self._stub
+        plan, part, stub = self._plan, self._plan.slices[index], self._stub
         w = stub.params.ctypes.data + part.start * FLOAT
         state = stub.states.ctypes.data + part.start * FLOAT
         state_stride = self._plan.param_floats * FLOAT
         workers, floats = self._plan.topology.workers_per_group, part.stop - part.start
         gradients = (gathered.address, gathered.stride, workers)
+        if plan.params[part.param].follows:
+            assert self._native.follow is not None, "a plan with such params has the function"
+            share = self._follows.ctypes.data + part.param * FLOAT
+            return NativeCall(self._native.follow, (w, *gradients, 0, 0, floats, share))
         scalars = self._scalars[self._scales[index]].ctypes.data
         arguments = (w, *gradients, state, state_stride, floats, scalars)
         return NativeCall(self._native.update, arguments)
 
     def squares(self, index: int, gathered: Gathered, out: int) -> NativeCall:
-        """The native call that writes the sum of squares of a slice's gradient to `out`."""
+        """The native call that writes the sum of squares of a slice's gradient to `out`.
+
+        What a measured param follows is no gradient.
+        """
         part, workers = self._plan.slices[index], self._plan.topology.workers_per_group
         assert self._native.clip is not None, "a plan that clips has the functions for it"
-        arguments = (gathered.address, gathered.stride, workers, part.stop - part.start, out)
+        floats = 0 if self._plan.params[part.param].follows else part.stop - part.start
+        arguments = (gathered.address, gathered.stride, workers, floats, out)
         return NativeCall(self._native.clip.squares, arguments)
 
     def factor(self, squares: int) -> NativeCall:

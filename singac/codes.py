@@ -86,6 +86,7 @@ CODES: dict[str, str] = {
     "SG0179": "a train block counts epochs only of data that is there",
     "SG0180": "a layer is cut by one rule",
     "SG0181": "the layers of a range lie on paths from its first to its last",
+    "SG0182": "a param that its layer measures is used by no other",
     "SG0185": "an unroll stands in no other",
     "SG0186": "a text has as many steps an example as the unroll that reads it",
     "SG0187": "what is read at an earlier step is a layer of the same unroll",

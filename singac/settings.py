@@ -60,6 +60,7 @@ ANY          = Interval()
 POSITIVE     = Interval(low=0.0, low_open=True)
 NOT_NEGATIVE = Interval(low=0.0)
 AT_LEAST_ONE = Interval(low=1.0)
+SHARE        = Interval(low=0.0, high=1.0, low_open=True)
 BELOW_ONE    = Interval(low=0.0, high=1.0, high_open=True)
 # fmt: on
 

@@ -62,7 +62,7 @@ class InProcess:
         """What the servers do with the gradients of a step, all slices in one call."""
         plan = self.plan
         rate = schedules.rate(plan.update.rate, step)
-        function = load.load(plan, plan.processes[0]).update
+        functions = load.load(plan, plan.processes[0])
         summed = np.sum(self.gradients, axis=0, dtype=np.float32)
         gathered, states = _copy(summed), _copy(np.concatenate([*self.states, summed]))
         for param in plan.params:
@@ -72,6 +72,9 @@ class InProcess:
             at = param.start * FLOAT
             starts = (self.params.ctypes.data + at, gathered.ctypes.data + at)
             state = (states.ctypes.data + at, self.params.nbytes)
+            function = functions.update
+            if param.follows and functions.follow is not None:
+                function, scalars = functions.follow, np.array([param.follows], np.float32)
             function(*starts, 0, 1, *state, param.floats, scalars.ctypes.data)
         for k, state_values in enumerate(self.states):
             state_values[:] = states[k * plan.param_floats : (k + 1) * plan.param_floats]

@@ -33,7 +33,11 @@ ROOT = Path(__file__).parent.parent
 MODELS = sorted((ROOT / "models").glob("*.singa"))
 STEPS = 3
 # What makes a run of a large model short.
-SMALLER = {"alexnet": ["--let", "units=32"]}
+SMALLER = {
+    "alexnet": ["--let", "units=32"],
+    "resnet": ["--let", "depth=2"],
+    "vgg": ["--let", "units=32"],
+}
 
 
 def names(path: Path) -> str:
@@ -90,14 +94,23 @@ def test_it_says_what_it_shows_and_is_formatted(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODELS, ids=names)
-def test_it_checks_and_plans_for_any_number_of_processes(path: Path, tmp_path: Path) -> None:
-    changes = tuple(made_up(path, tmp_path, needed=True))
+def test_it_checks(path: Path, tmp_path: Path) -> None:
+    changes = made_up(path, tmp_path, needed=True)
     assert main(["check", str(path), *words(changes)]) == 0
-    for processes in (1, 4, 16):
-        choices = Choices(np=processes, changes=changes)
-        plans = [c.plan for c in compile_file(str(path), choices)]
-        assert all(len(plan.processes) == processes for plan in plans)
-        assert all(_all_rows(plan) == plan.training.batch for plan in plans)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "processes", [pytest.param(1, marks=SLOW), 4, pytest.param(16, marks=SLOW)]
+)
+@pytest.mark.parametrize("path", MODELS, ids=names)
+def test_it_plans(path: Path, processes: int, tmp_path: Path) -> None:
+    changes = tuple(made_up(path, tmp_path, needed=True))
+    plans = [c.plan for c in compile_file(str(path), Choices(np=processes, changes=changes))]
+    assert all(len(plan.processes) == processes for plan in plans)
+    assert all(_all_rows(plan) == plan.training.batch for plan in plans)
 
 
 def _all_rows(plan: Plan) -> int:

@@ -1,4 +1,4 @@
-"""Ranges of columns copied end to end.
+"""Ranges of columns copied end to end, and single numbers spread over many columns.
 
     out row | a0 a1 a2 | b0 b1 | 0 0 0 ... pads |
 
@@ -11,8 +11,21 @@ from __future__ import annotations
 from llvmlite import ir
 
 from singac.codegen.elementwise import Frame
-from singac.codegen.ir import FLOAT, FLOAT_BYTES, LANES, ZERO, f32, i64, load, loop, store
-from singac.layers.operations import ColumnRange, Concat, Steps
+from singac.codegen.image import over_run, store_some
+from singac.codegen.ir import (
+    FLOAT,
+    FLOAT_BYTES,
+    LANES,
+    ZERO,
+    broadcast,
+    f32,
+    i64,
+    load,
+    loop,
+    offset,
+    store,
+)
+from singac.layers.operations import ColumnRange, Concat, Spread, Steps
 
 
 def emit_concat(frame: Frame, operation: Concat) -> None:
@@ -66,3 +79,18 @@ def emit_steps(frame: Frame, operation: Steps) -> None:
             builder.store(value, frame.place(operation.out, to, column), align=FLOAT_BYTES)
         with loop(builder, i64(out.columns), i64(out.stride)) as pad:
             builder.store(f32(0.0), frame.place(operation.out, to, pad), align=FLOAT_BYTES)
+
+
+def emit_spread(frame: Frame, operation: Spread) -> None:
+    """Each number as often as it has pixels; the pads are zeros."""
+    builder, out, pixels = frame.builder, frame.buffers[operation.out], operation.pixels
+    last = frame.place(operation.out, i64(0), i64(out.stride - LANES))
+    store(builder, ZERO, last)
+    with loop(builder, i64(0), i64(frame.buffers[operation.source].columns)) as channel:
+        value = broadcast(builder, frame.place(operation.source, i64(0), channel))
+        first = frame.place(operation.out, i64(0), builder.mul(channel, i64(pixels)))
+
+        def copy(start: ir.Value, present: int) -> None:
+            store_some(builder, value, offset(builder, first, start, FLOAT_BYTES), present)
+
+        over_run(builder, pixels, copy)

@@ -287,7 +287,7 @@ class _Kernel:
 
 
 def emit_channel_sum(frame: Frame, operation: ChannelSum) -> None:
-    """A channel's pixels, example after example, each lane by itself and the lanes at the end."""
+    """Lane by lane: the pixels of an example, these of all examples, and the lanes at the end."""
     builder, source = frame.builder, frame.buffers[operation.source]
     pixels = source.columns // operation.channels
     with loop(builder, i64(0), i64(operation.channels)) as channel:
@@ -295,7 +295,7 @@ def emit_channel_sum(frame: Frame, operation: ChannelSum) -> None:
 
         def add(example: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
             row = frame.place(operation.source, example, first)
-            return [_sum_of_run(builder, row, pixels, sums[0])]
+            return [builder.fadd(sums[0], _sum_of_run(builder, row, pixels, ZERO))]
 
         (total,) = fold(builder, i64(0), i64(source.rows), 1, [ZERO], add)
         sum_ = call_intrinsic(builder, "llvm.vector.reduce.fadd.v16f32", FLOAT, [f32(0.0), total])

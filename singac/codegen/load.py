@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from singac.codegen import native
 from singac.plan.encode import to_json
-from singac.plan.plan import Plan, Process, Run, Stretch, Update
+from singac.plan.plan import FOLLOW, Plan, Process, Run, Stretch, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,30 @@ class Native:
 
     `stretches[k](arena, params, gradients, metrics, scalars)` runs stretch k of the plan;
     `update(w, gradient, gradient_stride, workers, state, state_stride, floats, scalars)` updates
-    part of a slice and gives 1 when its gradient is not finite, else 0. All arguments
-    are addresses or integers, strides in bytes.
+    part of a slice and gives 1 when its gradient is not finite, else 0; `follow` does so for a
+    param that is measured, by the same arguments, its share the only scalar. All arguments are
+    addresses or integers, strides in bytes.
     """
 
     stretches: Mapping[int, Callable[..., int]]
     update: Callable[..., int]
     clip: Clip | None
     moves: Moves | None = None
+    follow: Callable[..., int] | None = None
 
 
 def load(plan: Plan, process: Process) -> Native:
     """The functions one process needs."""
     stretches = {k: _stretch(plan.stretches[k]) for k in stretches_of(process)}
     clip = _clip() if plan.update.clip_norm else None
-    return Native(stretches, _update(plan.update), clip, moves() if plan.exchanges else None)
+    moving = moves() if plan.exchanges else None
+    follow = _update(FOLLOW) if measures(plan) else None
+    return Native(stretches, _update(plan.update), clip, moving, follow)
+
+
+def measures(plan: Plan) -> bool:
+    """Whether a plan has params that are measured and not learnt."""
+    return any(param.follows for param in plan.params)
 
 
 def stretches_of(process: Process) -> tuple[int, ...]:
@@ -63,6 +72,8 @@ def compile_all(plan: Plan) -> None:
     for stretch in plan.stretches:
         _stretch(stretch)
     _update(plan.update)
+    if measures(plan):
+        _update(FOLLOW)
     if plan.update.clip_norm:
         _clip()
     if plan.exchanges:

@@ -44,6 +44,7 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Spread,
     Steps,
     reads,
     writes,
@@ -109,6 +110,8 @@ def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> 
             rows.emit_hits(frame, operation)
         case Best():
             rows.emit_best(frame, operation)
+        case Spread():
+            columns.emit_spread(frame, operation)
         case Concat():
             columns.emit_concat(frame, operation)
         case Softmax():

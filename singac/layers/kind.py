@@ -97,6 +97,8 @@ class ParamSpec:
 
     A layer can do without one that is `optional`: `bias = none`. A matrix that dense products read
     lies `in_panels` of 16 columns; others row by row, a row for each index of the first dimension.
+    One that `follows` is not learnt: its layer gives what it measures of a batch for a gradient,
+    and the param moves towards that by this share each step.
     """
 
     role: str
@@ -104,6 +106,7 @@ class ParamSpec:
     initialiser: tuple[str, Mapping[str, float]]
     optional: bool = False
     in_panels: bool = True
+    follows: float = 0.0
 
 
 class Answer(StrEnum):
@@ -172,6 +175,7 @@ class LayerKind:
     sources                      how many it joins; with `or_more`, the least
     params(settings, sources)    the params the layer has
     inner(settings, sources)     columns of the tensors it keeps beside its result, by role
+    inner_of_batch(settings, sources)   likewise of those with one row for the whole batch
     forward(use, training)       operations from sources to result
     backward(use, wanted)        operations from the result's gradient to those of sources, params
     metrics                      names of the metrics its operations add to
@@ -203,6 +207,7 @@ class LayerKind:
     answer: Answer | None = None
     or_more: bool = False
     inner: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
+    inner_of_batch: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
     words: Callable[[Settings], int] | None = None
     end: End | None = None
     energy: Energy | None = None

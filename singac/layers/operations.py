@@ -342,6 +342,15 @@ class LrnGradient:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Each number of `source` in `pixels` columns of `out`, end to end; both have one row."""
+
+    out: str
+    source: str
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSum:
     """`out` = the sum of `source` over the workers of a group, in worker order, at each of them."""
 
@@ -408,6 +417,7 @@ Operation = (
     | CropGradient
     | Lrn
     | LrnGradient
+    | Spread
     | GroupSum
     | Redistribute
     | Steps
@@ -456,7 +466,7 @@ def reads(operation: Operation) -> tuple[str, ...]:
             return (gradient, indices, out) if accumulate else (gradient, indices)
         case OneHot(_, indices):
             return (indices,)
-        case GroupSum(_, source):
+        case GroupSum(_, source) | Spread(_, source):
             return (source,)
         case Redistribute(_, _, source):
             return (source,) if source is not None else ()
@@ -491,6 +501,7 @@ def writes(operation: Operation) -> tuple[str, ...]:
             | OneHot(out)
             | GroupSum(out)
             | Steps(out)
+            | Spread(out)
         ):
             return (out,)
         case Redistribute(_, out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from singac.layers.batch_norm import BATCH_NORM
 from singac.layers.crop import CROP_MIRROR
 from singac.layers.dense import DENSE
 from singac.layers.dropout import DROPOUT
@@ -21,7 +22,7 @@ from singac.layers.shape import FLATTEN, RESHAPE
 KINDS: Mapping[str, LayerKind] = {
     kind.name: kind
     for kind in (
-        DENSE, DROPOUT, SOFTMAX, LAYER_NORM,
+        DENSE, DROPOUT, SOFTMAX, LAYER_NORM, BATCH_NORM,
         EMBEDDING, ONEHOT,
         GRU, LSTM, RNN,
         CONV, MAX_POOL, AVG_POOL, LRN, CROP_MIRROR,

@@ -57,7 +57,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class NetParam:
-    """A param of the net, in its canonical shape; `in_panels` or row by row in memory."""
+    """A param of the net, in its canonical shape; `in_panels` or row by row in memory.
+
+    What it `follows` (0: it is learnt) is told in `layers/kind.py`.
+    """
 
     name: str
     shape: Sizes
@@ -66,6 +69,7 @@ class NetParam:
     wd_scale: float
     span: Span
     in_panels: bool = True
+    follows: float = 0.0
 
 
 class NetGraph:

@@ -196,6 +196,10 @@ class ParamTable:
             turned = len(shape) == 2 and known.shape == tuple(reversed(shape))
             help = f"its transpose fits: {known.name}'" if turned else None
             self._report.error("SG0152", message, span, label, related=related, help=help)
+        elif known.default is not None and (known.default.follows or spec.follows):
+            related = (Place(known.shaped_at or known.span, "used here"),)
+            message = f"`{known.name}` is measured by one layer and cannot be shared"
+            self._report.error("SG0182", message, span, "and here", related=related)
 
     def _scale(self, named: tree.Named, placed: Placed, uses: dict[str, ParamUse]) -> None:
         role, scale = _names(named)
@@ -263,7 +267,14 @@ class ParamTable:
             return None
         in_panels = known.default.in_panels
         return NetParam(
-            known.name, known.shape, initialiser, lr_scale, wd_scale, known.span, in_panels
+            known.name,
+            known.shape,
+            initialiser,
+            lr_scale,
+            wd_scale,
+            known.span,
+            in_panels,
+            known.default.follows,
         )
 
     def _initialiser(

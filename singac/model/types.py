@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from singac.layers.expression import Expression, evaluate
+from singac.layers.expression import Expression, Scalar, Variable, add, evaluate, mul, sub
 from singac.schedules import Schedule as Schedule
 
 CLIP_SCALE = "clip_scale"
@@ -63,6 +63,17 @@ class Update:
         """Values of `scalars` in update number `step`, counted from 1; scales are the caller's."""
         numbers = {"rate": rate, "weight_decay": weight_decay, "step": float(step), CLIP_SCALE: 1.0}
         return tuple(evaluate(expression, numbers) for _, expression in self.scalars)
+
+
+# The update of a param that is measured: `g` is what was, and the param follows it.
+FOLLOW = Update(
+    name="follow",
+    states=(),
+    assigns=(("w", add(Variable("w"), mul(Scalar("share"), sub(Variable("g"), Variable("w"))))),),
+    scalars=(("share", Scalar("share")),),
+    rate=Schedule("fixed", (("rate", (1.0,)),)),
+    weight_decay=0.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ def place_params(params: tuple[NetParam, ...]) -> tuple[Param, ...]:
                 param.initialiser,
                 param.lr_scale,
                 param.wd_scale,
+                param.follows,
             )
         )
         start += floats

@@ -46,7 +46,10 @@ def matrix(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A param: canonical shape and its place in the param space, `start` and `floats` in floats."""
+    """A param: canonical shape and its place in the param space, `start` and `floats` in floats.
+
+    One that `follows` moves by this share towards what is pushed for it; others are learnt.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -56,6 +59,7 @@ class Param:
     initialiser: Initialiser | Saved
     lr_scale: float = 1.0
     wd_scale: float = 1.0
+    follows: float = 0.0
 
     @property
     def matrix(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from singac.plan.order import (
     PullParam,
     forward,
     gradient_of,
+    of_batch,
     pair_of,
     tensor_columns,
     with_pushes,
@@ -36,7 +37,7 @@ def contrast_order(graph: NetGraph, batch: int, steps: int) -> Order:
                 pulled.append(use.name)
         operations += _contrast(hidden, pair_of(graph, batch, hidden), steps, operations)
     pushed = with_pushes(graph, [[operation] for operation in operations])
-    return Order((*items, *pushed), tensor_columns(graph))
+    return Order((*items, *pushed), tensor_columns(graph), of_batch=of_batch(graph))
 
 
 def _below(graph: NetGraph) -> tuple[Layer, ...]:

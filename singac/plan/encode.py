@@ -25,6 +25,7 @@ KINDS: tuple[type, ...] = (
     windows.Windows, operations.Convolution, operations.ChannelSum, operations.Pool,
     operations.PoolGradient, operations.Response, operations.Lrn, operations.LrnGradient,
     operations.Crop, operations.CropGradient, operations.Best, operations.Steps, operations.Loop,
+    operations.Spread,
     operations.GroupSum, operations.Redistribute, exchange.Part, exchange.Exchange,
     plan.Buffer, plan.Feed, plan.Run, plan.Push, plan.Pull, plan.Serve, plan.Norm, plan.Clip,
     plan.Send, plan.Receive,

@@ -36,6 +36,7 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Spread,
     Steps,
     reads,
     writes,
@@ -91,7 +92,7 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
             return rows * buffers[gradient].columns
         case Best(_, source, count):
             return rows * buffers[source].columns * count
-        case GroupSum() | Redistribute() | Concat() | Steps():
+        case GroupSum() | Redistribute() | Concat() | Steps() | Spread():
             return 0
         case Lookup() | OneHot() | Crop() | CropGradient():
             return 0
@@ -100,8 +101,8 @@ def flops(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int
 def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -> int:
     """Elements times calls; a tensor that stays in registers has the columns of those stored."""
     known = [buffers[a.out] for a in operation.assigns if a.out in buffers]
-    columns = max((b.columns for b in known), default=0)
-    return rows * columns * sum(size(a.value) for a in operation.assigns)
+    elements = max((b.rows * b.columns for b in known), default=0)
+    return elements * sum(size(a.value) for a in operation.assigns)
 
 
 def update_flops(update: Update, slices: Sequence[Slice], workers: int) -> int:

@@ -25,21 +25,21 @@ from singac.layers.operations import (
 from singac.layers.time import base_of
 from singac.plan.items import Item, PullParam, PushParam
 
-Columns = Mapping[str, int]
+Extents = Mapping[str, object]
 
 
-def fuse(items: Sequence[Item], columns: Columns) -> tuple[Item, ...]:
+def fuse(items: Sequence[Item], extents: Extents) -> tuple[Item, ...]:
     """The items with every pointwise operation merged into its producer where it can be.
 
-    `columns` are those of every tensor of a layer. The result of each operation is unchanged. What
-    is inside a loop stays inside.
+    `extents` are equal for tensors of a layer that have the same elements. The result of each
+    operation is unchanged. What is inside a loop stays inside.
     """
     done: list[Item] = []
     for item in items:
         if isinstance(item, Loop):
-            done.append(replace(item, operations=_operations(fuse(item.operations, columns))))
+            done.append(replace(item, operations=_operations(fuse(item.operations, extents))))
             continue
-        carrier = _carrier(item, done, columns) if isinstance(item, Pointwise) else None
+        carrier = _carrier(item, done, extents) if isinstance(item, Pointwise) else None
         if carrier is None or not isinstance(item, Pointwise):
             done.append(item)
         else:
@@ -51,7 +51,7 @@ def _operations(items: Sequence[Item]) -> tuple[Operation, ...]:
     return tuple(i for i in items if not isinstance(i, PullParam | PushParam))
 
 
-def _carrier(item: Pointwise, done: list[Item], columns: Columns) -> int | None:
+def _carrier(item: Pointwise, done: list[Item], extents: Extents) -> int | None:
     """Position of the operation that can do `item` as well, or None.
 
     Going up from the end: the first operation that writes something `item` reads is the producer.
@@ -66,7 +66,7 @@ def _carrier(item: Pointwise, done: list[Item], columns: Columns) -> int | None:
         if isinstance(other, PushParam):
             continue
         if _touch(writes(other), reads(item)):
-            return position if _can_carry(other, item, columns) else None
+            return position if _can_carry(other, item, extents) else None
         if _touch_elsewhere(other, item):
             return None
         if _touch((*reads(other), *writes(other)), writes(item)):
@@ -89,16 +89,16 @@ def _bases(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(base_of(n) for n in names)
 
 
-def _can_carry(carrier: Operation, item: Pointwise, columns: Columns) -> bool:
+def _can_carry(carrier: Operation, item: Pointwise, extents: Extents) -> bool:
     match carrier:
         case Product(role, out, left, right, accumulate):
             if role is Role.WEIGHT_GRADIENT or accumulate:
                 return False
             # Other columns of a row are computed after these: its operands must stay as they are.
             overwritten = _touch((left, right), writes(item))
-            return columns[base_of(out)] == columns[base_of(item.like)] and not overwritten
+            return extents[base_of(out)] == extents[base_of(item.like)] and not overwritten
         case Pointwise(like):
-            return columns[base_of(like)] == columns[base_of(item.like)]
+            return extents[base_of(like)] == extents[base_of(item.like)]
     return False
 
 

@@ -26,7 +26,8 @@ FLOAT_BYTES = 4
 class Memory:
     """A tensor of `steps` steps that is kept from `first` to `last`.
 
-    It has room for the `before` steps in front of its own and the `after` steps behind them.
+    It has room for the `before` steps in front of its own and the `after` steps behind them. One
+    `of_batch` has one row whatever the batch is.
     """
 
     name: str
@@ -36,9 +37,13 @@ class Memory:
     after: int
     first: int
     last: int
+    of_batch: bool = False
+
+    def step_rows(self, rows: int) -> int:
+        return 1 if self.of_batch else rows
 
     def step_bytes(self, rows: int) -> int:
-        return rows * padded(self.columns) * FLOAT_BYTES
+        return self.step_rows(rows) * padded(self.columns) * FLOAT_BYTES
 
     def bytes(self, rows: int) -> int:
         return (self.before + self.steps + self.after) * self.step_bytes(rows)
@@ -54,7 +59,7 @@ class Memory:
             name,
             Space.ARENA,
             start,
-            part.steps * rows,
+            part.steps * self.step_rows(rows),
             self.columns,
             first=self.first,
             last=self.last,
@@ -84,8 +89,8 @@ def memories(
         parts = windows.get(name, [])
         before = max([0, *(-start for start, _ in parts)])
         after = max([0, *(stop - steps[name] for _, stop in parts)])
-        columns = order.columns[name]
-        found[name] = Memory(name, columns, steps[name], before, after, first[name], last[name])
+        room, alive = (steps[name], before, after), (first[name], last[name])
+        found[name] = Memory(name, order.columns[name], *room, *alive, name in order.of_batch)
     return found
 
 

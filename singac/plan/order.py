@@ -33,12 +33,19 @@ class Order:
     columns    of each tensor
     steps      of each tensor: one outside an unrolled part of the net
     carried    tensors that keep a state from batch to batch, and how many steps of it
+    of_batch   tensors with one row for the whole batch; others have a row an example
     """
 
     items: tuple[Item, ...]
     columns: Mapping[str, int]
     steps: Mapping[str, int] = field(default_factory=dict)
     carried: Mapping[str, int] = field(default_factory=dict)
+    of_batch: frozenset[str] = frozenset()
+
+    @property
+    def extents(self) -> Mapping[str, tuple[bool, int]]:
+        """What tells whether two tensors have the same elements."""
+        return {name: (name in self.of_batch, size) for name, size in self.columns.items()}
 
 
 def test_order(
@@ -53,7 +60,8 @@ def test_order(
     ahead = distribute(states.around(items), states.steps)
     kept = {n: states.steps[n] for n in watched if n in states.steps}
     columns = {**tensor_columns(graph), **states.columns}
-    return Order(ahead, columns, {**of_one_step(ahead, states.steps), **kept}, states.carried)
+    steps = {**of_one_step(ahead, states.steps), **kept}
+    return Order(ahead, columns, steps, states.carried, of_batch(graph))
 
 
 def train_order(graph: NetGraph, batch: int, carry: Sequence[str] = ()) -> Order:
@@ -66,14 +74,18 @@ def train_order(graph: NetGraph, batch: int, carry: Sequence[str] = ()) -> Order
     learnt = _ended(pushed, steps)
     items = (*distribute(ahead, steps), *distribute(learnt, steps))
     columns = {**tensor_columns(graph), **states.columns, **backward.columns}
-    return Order(items, columns, of_one_step(items, steps), states.carried)
+    return Order(items, columns, of_one_step(items, steps), states.carried, of_batch(graph))
 
 
 def tensor_columns(graph: NetGraph) -> dict[str, int]:
     """Those of every layer's result, then of what layers keep beside it."""
     layers = _in_memory(graph)
     results = {layer.name: columns(layer.shape) for layer in layers}
-    inner = {n: c for layer in layers for n, c in _inner(graph, layer).items()}
+    inner = {
+        name: size
+        for layer in layers
+        for name, size in {**_inner(graph, layer), **_inner_of_batch(graph, layer)}.items()
+    }
     return {**results, **inner}
 
 
@@ -139,6 +151,18 @@ def _inner(graph: NetGraph, layer: Layer) -> dict[str, int]:
         return {}
     sizes = layer.kind.inner(layer.settings, _operands(graph, layer))
     return {inner_name(layer.name, role): size for role, size in sizes.items()}
+
+
+def _inner_of_batch(graph: NetGraph, layer: Layer) -> dict[str, int]:
+    if layer.kind is None:
+        return {}
+    sizes = layer.kind.inner_of_batch(layer.settings, _operands(graph, layer))
+    return {inner_name(layer.name, role): size for role, size in sizes.items()}
+
+
+def of_batch(graph: NetGraph) -> frozenset[str]:
+    """Names of tensors that have one row for the whole batch."""
+    return frozenset(n for layer in graph.layers() for n in _inner_of_batch(graph, layer))
 
 
 def _operands(graph: NetGraph, layer: Layer) -> tuple[Operand, ...]:

@@ -14,6 +14,7 @@ from singac.layers.exchange import Exchange as Exchange
 from singac.layers.exchange import Part as Part
 from singac.layers.operations import Operation
 from singac.model.types import CLIP_SCALE as CLIP_SCALE
+from singac.model.types import FOLLOW as FOLLOW
 from singac.model.types import Every as Every
 from singac.model.types import Initialiser as Initialiser
 from singac.model.types import Reconcile as Reconcile

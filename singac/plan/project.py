@@ -293,7 +293,7 @@ class _Projector:
         batch, carry = training.batch, training.carry
         trains = name == "train"
         order = self._train_order() if trains else test_order(graph, batch, self.watched, carry)
-        items = fuse(self._summed(name, order, rows), order.columns)
+        items = fuse(self._summed(name, order, rows), order.extents)
         tensors = memories(items, order, self._fields(), () if trains else self.watched)
         buffers = {b.name: b for b in self._fixed_buffers()}
         sizes = {**buffers, **views(items, tensors, rows, dict.fromkeys(tensors, 0))}
@@ -335,7 +335,8 @@ class _Projector:
                 items.append(Pointwise(item.source, (assign,)))
             else:
                 name, columns = f"{phase_name}: {item.out}", order.columns[item.source]
-                exchange = group_sum(name, workers, rows, columns)
+                count = 1 if item.source in order.of_batch else rows
+                exchange = group_sum(name, workers, count, columns)
                 items.append(Redistribute(exchange, item.out, item.source))
         return items
 

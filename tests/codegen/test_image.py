@@ -12,6 +12,7 @@ from singac.compile import compile_test
 from singac.model.resolve import Choices
 from singac.partition.partition import partition
 from singac.plan.order import gradient_of, train_order
+from singac.plan.order import test_order as order_of_testing
 from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project
 from tests import programs
@@ -124,6 +125,37 @@ def test_a_crop_in_testing_is_the_middle(tmp_path: Path) -> None:
     labels = batch["label"].reshape(-1).astype(int)
     loss = -np.log(steps.softmax(scores)[np.arange(rows), labels]).sum()
     assert machine.step(batch, phase="test")[0] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3), (5, 4, 4), (20, 1, 1)])
+def test_batch_norm(shape: Shape, tmp_path: Path) -> None:
+    """What params of the running mean and variance are pushed is among the gradients."""
+    net = "tanh -> batch_norm(epsilon = 0.1) -> tanh -> m: batch_norm(shift = none, epsilon = 0.1)"
+    check_step(net, shape, tmp_path, rows=7)
+
+
+def test_batch_norm_in_testing_takes_what_it_has_kept(tmp_path: Path) -> None:
+    shape, rows = (3, 4, 5), 6
+    net = "image -> n: batch_norm -> flatten -> m: batch_norm(momentum = 0.5)"
+    made = programs.model(text_of(net, shape, tmp_path, rows))
+    plan = project(partition(made), made, "digest", scratch_bytes)
+    learning, machine = InProcess(plan), InProcess(compile_test(made, []))
+    batch = batch_of(shape, rows)
+    for step in range(3):
+        learning.step(batch, step)
+        learning.update(step)
+    params = {p.name: learning.param(p.name) for p in plan.params}
+    x = batch["image"].reshape(rows, 3, -1)
+    kept = 1 - 0.9**3  # of the same batch three times, beginning at 0 and at 1
+    assert params["n.running_mean"] == pytest.approx(kept * x.mean(axis=(0, 2)), rel=1e-5)
+    variance = 1 - kept + kept * x.transpose(1, 0, 2).reshape(3, -1).var(axis=1, ddof=1)
+    assert params["n.running_variance"] == pytest.approx(variance, rel=1e-5)
+    for name, values in params.items():
+        machine.set(name, values)
+    expected = params | dict(batch)
+    steps.run(order_of_testing(made.net.graph, rows, ()).items, expected)
+    metrics = machine.step(batch, phase="test")
+    assert metrics[0] == pytest.approx(expected["metric:loss"][0], rel=1e-5)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -22,6 +22,7 @@ from singac.layers.operations import (
     Convolution,
     Crop,
     CropGradient,
+    GroupSum,
     Hits,
     Lookup,
     LookupGradient,
@@ -41,6 +42,7 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
+    Spread,
     Steps,
 )
 from singac.plan.order import PullParam, PushParam
@@ -126,6 +128,10 @@ class _Interpreter:
             case Best(out, source, count):
                 best = np.argsort(-self.buffers[source], axis=1, kind="stable")[:, :count]
                 self.buffers[out] = best.astype(float)
+            case Spread(out, source, pixels):
+                self.buffers[out] = np.repeat(self.buffers[source].reshape(1, -1), pixels, axis=1)
+            case GroupSum(out, source):
+                self.buffers[out] = self.buffers[source].copy()
             case Concat():
                 self._concat(operation)
             case Softmax(out, source):
