@@ -58,7 +58,7 @@ def rows(values: Numbers, what: str, path: str) -> Array:
     return read
 
 
-def largest_label(labels: Numbers, path: str) -> LabelFacts | None:
+def largest_label(labels: Any, path: str) -> LabelFacts | None:
     """The largest class of a column of labels, None where they are real numbers."""
     import numpy as np
 
