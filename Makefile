@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill
+.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill campaign-async
 
 check: lint test
 
@@ -33,3 +33,7 @@ schema:
 # A hundred processes killed at random; every job must end as if nothing had been.
 campaign-kill:
 	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --count 100
+
+# What asynchronous groups reach beside one synchronous worker, for ten seeds.
+campaign-async:
+	$(PYTHON) -m tests.campaign_async models/mlp.singa --seeds 10

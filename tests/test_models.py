@@ -30,7 +30,19 @@ from singac.syntax.read import read
 from tests import small_data
 
 ROOT = Path(__file__).parent.parent
-MODELS = sorted((ROOT / "models").glob("*.singa"))
+EVERY = sorted((ROOT / "models").glob("*.singa"))
+CLUSTERS = ROOT / "models/clusters.singa"  # has one to choose
+MODELS = [path for path in EVERY if path != CLUSTERS]
+# fmt: off
+FRAMEWORKS = {
+    "sandblaster":        ("Sandblaster",         5),
+    "allreduce":          ("AllReduce",           4),
+    "downpour":           ("Downpour",            4),
+    "distributed_hogwild": ("Distributed Hogwild", 3),
+    "hogwild":            ("in-memory Hogwild",   1),
+    "hybrid":             ("hybrid",              2),
+}
+# fmt: on
 STEPS = 3
 # What makes a run of a large model short.
 SMALLER = {
@@ -84,7 +96,7 @@ def words(changes: Sequence[Change]) -> list[str]:
     return [w for c in changes for w in (f"--{c.option}", f"{c.name}={c.value}")]
 
 
-@pytest.mark.parametrize("path", MODELS, ids=names)
+@pytest.mark.parametrize("path", EVERY, ids=names)
 def test_it_says_what_it_shows_and_is_formatted(path: Path) -> None:
     first, second, *_ = path.read_text(encoding="utf-8").splitlines()
     assert first.startswith("# ")
@@ -111,6 +123,14 @@ def test_it_plans(path: Path, processes: int, tmp_path: Path) -> None:
     plans = [c.plan for c in compile_file(str(path), Choices(np=processes, changes=changes))]
     assert all(len(plan.processes) == processes for plan in plans)
     assert all(_all_rows(plan) == plan.training.batch for plan in plans)
+
+
+def test_clusters_are_called_what_they_are() -> None:
+    assert list(blocks_of(CLUSTERS).clusters) == list(FRAMEWORKS)
+    for name, (framework, processes) in FRAMEWORKS.items():
+        (compiled,) = compile_file(str(CLUSTERS), Choices(cluster=name))
+        topology = compiled.plan.topology
+        assert (topology.framework, topology.processes) == (framework, processes)
 
 
 def _all_rows(plan: Plan) -> int:

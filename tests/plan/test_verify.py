@@ -344,6 +344,33 @@ def test_a_plan_that_clips_by_the_norm_is_good() -> None:
     assert kinds.index(Norm) < kinds.index(Clip) < kinds.index(Serve)
 
 
+GROUPS = "cluster c { 3 worker groups of 2  2 server groups of 2 }\n"
+
+
+def groups(np: int = 6) -> Plan:
+    return plan(small(NETS["branches"], extra=GROUPS), Choices(np=np), scratch=256)
+
+
+def test_groups_of_workers_and_of_servers() -> None:
+    made = groups()
+    assert [(p.worker, p.server) for p in made.processes] == [
+        (0, 0), (1, 1), (2, 2), (3, 3), (4, None), (5, None),
+    ]  # fmt: skip
+    assert [p.first_row for p in made.processes] == [0, 3] * 3
+    # No worker takes turns with its server, which has other groups to serve.
+    assert not any(isinstance(s, Serve) for p in made.processes for s in p.train.steps)
+    assert [len(p.serve.steps) > 0 for p in made.processes[:4] if p.serve] == [True] * 4
+
+
+def test_a_server_group_that_leaves_out_a_slice_is_found() -> None:
+    made = groups()
+    last = made.processes[3]
+    assert last.serve is not None
+    fewer = replace(last, serve=replace(last.serve, steps=last.serve.steps[1:]))
+    with pytest.raises(v.MissingServe):
+        verify(replace(made, processes=(*made.processes[:3], fewer, *made.processes[4:])))
+
+
 def test_two_servers_apart() -> None:
     cluster = "cluster c { 1 worker group of 3\n 1 server group of 2\n servers = separate }\n"
     made = plan(small(NETS["branches"], extra=cluster))
