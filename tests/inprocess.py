@@ -14,7 +14,7 @@ from runtime.initialise import initial
 from runtime.packing import pack, unpack
 from singac import schedules
 from singac.codegen import load, native
-from singac.plan.plan import Feed, Param, Plan, Process, Program, Run, padded
+from singac.plan.plan import Buffer, Feed, Param, Plan, Process, Program, Run, padded
 
 Array = NDArray[np.float64]
 FLOAT = 4
@@ -30,6 +30,7 @@ class InProcess:
         self.states = [_floats(size) for _ in plan.update.states]
         self.gradients = [_floats(size) for _ in range(plan.topology.workers)]
         self.metrics = np.zeros(len(plan.metrics))
+        self.carried: dict[tuple[int, str], NDArray[np.float32]] = {}
         for state, (_, value) in zip(self.states, plan.update.states, strict=True):
             state[:] = value
         for param in plan.params:
@@ -84,7 +85,11 @@ class InProcess:
         assert program is not None, f"the plan has no {phase} program"
         assert process.worker is not None, "only workers run"
         arena = native.allocate(process.memory.arena)
-        arena.view(np.float32)[:] = np.nan  # nothing may be read before it is written
+        floats = arena.view(np.float32)
+        floats[:] = np.nan  # nothing may be read before it is written
+        carried = {(process.worker, b.name): _within(b, floats) for b in program.carried}
+        for key, state in carried.items():
+            state[:] = self.carried.get(key, 0.0)
         stretches = load.load(self.plan, process).stretches
         scalars = np.array([step, self.plan.training.seed, process.first_row, process.rows])
         spaces = (arena, self.params, self.gradients[process.worker], self.metrics, scalars)
@@ -93,6 +98,7 @@ class InProcess:
                 _feed(program, process, arena, batch)
             elif isinstance(action, Run):
                 stretches[action.stretch](*(s.ctypes.data for s in spaces))
+        self.carried |= {key: state.copy() for key, state in carried.items()}
 
     def _param(self, name: str) -> Param:
         return next(p for p in self.plan.params if p.name == name)
@@ -104,10 +110,14 @@ def _feed(
     rows = slice(process.first_row, process.first_row + process.rows)
     floats = arena.view(np.float32)
     for given in program.inputs:
-        buffer = given.buffer
-        start = buffer.offset // FLOAT
-        view = floats[start : start + buffer.floats].reshape(buffer.rows, padded(buffer.columns))
-        view[:, : buffer.columns] = batch[given.field][rows]
+        view = _within(given.buffer, floats)
+        view[:, : given.buffer.columns] = batch[given.field][rows]
+
+
+def _within(buffer: Buffer, arena: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A buffer of the arena, [rows][columns rounded up to whole vectors]."""
+    start = buffer.offset // FLOAT
+    return arena[start : start + buffer.floats].reshape(buffer.rows, padded(buffer.columns))
 
 
 def _place(param: Param) -> slice:

@@ -134,15 +134,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Gibbs:
-    """How a pair is trained: by contrast with what `steps` Gibbs steps from the data give.
+    """How a pair is trained: by contrast with what `steps` Gibbs steps give.
 
+    They start at the data, or where those of the batch before ended: that is `persistent`.
     `gradients` has the name of the gradient of each of the pair's params; those already `begun` are
     added to.
     """
 
     steps: int
-    gradients: Mapping[str, str]
+    gradients: Mapping[str, str] = field(default_factory=dict)
     begun: tuple[str, ...] = ()
+    persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,13 @@ class Energy:
     contrast(pair, gibbs)        operations from the data to the gradients of the pair's params
     reconstruct(pair)            operations from the hidden layer's result to the data again
     reconstruction               the inner tensor of the visible layer that they write
+    chain                        that of the hidden layer in which persistent steps go on
     """
 
     contrast: Callable[[Pair, Gibbs], tuple[Operation, ...]]
     reconstruct: Callable[[Pair], tuple[Operation, ...]]
     reconstruction: str
+    chain: str
 
 
 class Misfit(Exception):

@@ -11,9 +11,16 @@ what the data gives and what k Gibbs steps from it give, a mean over the batch:
     data  ->  h0   ->  sample  ->  v1  ->  h1  ->  sample  ->  v2  ...  vk  ->  hk
     gradient of W = (vk hk - data h0) / batch, of b = (vk - data) / batch, of c = (hk - h0) / batch
 
-Hidden units are sampled, visible ones are their means, as in Hinton's and the original's. The loss
-that is told is the squared distance of data and v1, summed over values, mean over the batch: CD has
-no loss of its own. Testing takes h0 itself for the sample, so that a test depends on no chance.
+Hidden units are sampled, visible ones are their means, as in Hinton's and the original's.
+Persistent contrastive divergence (Tieleman, ICML 2008) takes its steps not from the data but from
+where those of the batch before ended, a chain for each row of the batch; these follow the model
+alone, so that visible units are sampled as well:
+
+    chain  ->  v1  ->  sample  ->  h1  ->  ...  ->  hk  ->  sample  =  chain of the next batch
+
+The loss that is told is the squared distance of the data and what a sample of h0 makes of it,
+summed over values, mean over the batch: contrastive divergence has no loss of its own. Testing
+takes h0 itself for the sample, so that a test depends on no chance.
 """
 
 from __future__ import annotations
@@ -49,6 +56,7 @@ KIND = Setting(
 )  # fmt: skip
 RECONSTRUCTION, DIFFERENCE = "reconstruction", "difference"
 SAMPLE, POSITIVE, NEGATIVE, SLOPE = "sample", "positive", "negative", "slope"
+FANTASY, CHAIN = "fantasy", "chain"
 WEIGHT, BIAS = "weight", "bias"
 
 
@@ -66,8 +74,8 @@ def _mean(use: Use, total: str) -> Expression:
     return biased if use.settings["kind"] == GAUSSIAN else call("sigmoid", biased)
 
 
-def _sampled(use: Use, mean: str, step: int) -> Expression:
-    stream = use.stream_of(f"{SAMPLE}{step}")
+def _sampled(use: Use, mean: str, what: str, step: int = 0) -> Expression:
+    stream = use.stream_of(f"{what}{step}")
     if use.settings["kind"] == GAUSSIAN:
         return add(Variable(mean), normal(stream))
     return bernoulli(Variable(mean), stream)
@@ -89,7 +97,7 @@ def _visible_params(settings: Settings, _: tuple[Operand, ...]) -> tuple[ParamSp
 
 
 def _visible_inner(settings: Settings, _: tuple[Operand, ...]) -> dict[str, int]:
-    return dict.fromkeys((RECONSTRUCTION, DIFFERENCE), _units(settings))
+    return dict.fromkeys((RECONSTRUCTION, DIFFERENCE, FANTASY), _units(settings))
 
 
 def _copy(use: Use, training: bool) -> tuple[Operation, ...]:
@@ -120,7 +128,7 @@ def _hidden_params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[Pa
 
 
 def _hidden_inner(settings: Settings, _: tuple[Operand, ...]) -> dict[str, int]:
-    return dict.fromkeys((SAMPLE, POSITIVE, NEGATIVE, SLOPE), _units(settings))
+    return dict.fromkeys((SAMPLE, POSITIVE, NEGATIVE, SLOPE, CHAIN), _units(settings))
 
 
 def _forward(use: Use, training: bool) -> tuple[Operation, ...]:
@@ -176,38 +184,70 @@ def _distance(pair: Pair, reconstruction: str) -> Operation:
 
 
 def _contrast(pair: Pair, gibbs: Gibbs) -> tuple[Operation, ...]:
-    """Contrastive divergence after `gibbs.steps` steps."""
+    """What the data gives, then what Gibbs steps give, then their difference."""
     visible, hidden = pair.visible, pair.hidden
-    data, share = visible.sources[0].name, number(1 / hidden.batch)
-    sample, positive, negative = (hidden.inner(n) for n in (SAMPLE, POSITIVE, NEGATIVE))
-    again, difference = visible.inner(RECONSTRUCTION), visible.inner(DIFFERENCE)
-    mean = hidden.name
+    mean, again = hidden.name, visible.inner(RECONSTRUCTION)
+    data, sample = visible.sources[0].name, hidden.inner(SAMPLE)
+    draw = Assign(sample, _sampled(hidden, mean, SAMPLE))
+    taken = Assign(hidden.inner(POSITIVE), mul(Variable(mean), number(-1 / hidden.batch)))
+    start = _up(pair, data, mean, draw, taken)
+    if gibbs.persistent:
+        seen = (*_down(pair, sample, again), _distance(pair, again))
+        return (*start, *seen, *_fantasies(pair, gibbs.steps), *_statistics(pair, gibbs, FANTASY))
+    return (*start, *_from_data(pair, gibbs.steps), *_statistics(pair, gibbs, RECONSTRUCTION))
 
-    draw = Assign(sample, _sampled(hidden, mean, 0))
-    taken = Assign(positive, mul(Variable(mean), number(-1 / hidden.batch)))
-    given = Assign(negative, mul(Variable(mean), share))
-    grown = Assign(difference, mul(sub(Variable(again), Variable(data)), share))
 
-    operations = list(_up(pair, data, mean, draw, taken))
-    for step in range(1, gibbs.steps + 1):
-        is_last = step == gibbs.steps
-        operations += _down(pair, sample, again, *([grown] if is_last else []))
+def _from_data(pair: Pair, steps: int) -> list[Operation]:
+    """Gibbs steps from the sample of the data's hidden units; the first gives the loss."""
+    hidden, again = pair.hidden, pair.visible.inner(RECONSTRUCTION)
+    mean, sample = hidden.name, hidden.inner(SAMPLE)
+    operations: list[Operation] = []
+    for step in range(1, steps + 1):
+        is_last = step == steps
+        operations += _down(pair, sample, again, *([_grown(pair, again)] * is_last))
         if step == 1:
             operations.append(_distance(pair, again))
-        draw = Assign(sample, _sampled(hidden, mean, step))
-        operations += _up(pair, again, mean, given if is_last else draw)
-    return (*operations, *_statistics(pair, gibbs))
+        draw = Assign(sample, _sampled(hidden, mean, SAMPLE, step))
+        operations += _up(pair, again, mean, _given(pair) if is_last else draw)
+    return operations
 
 
-def _statistics(pair: Pair, gibbs: Gibbs) -> tuple[Operation, ...]:
+def _fantasies(pair: Pair, steps: int) -> list[Operation]:
+    """Gibbs steps from where those of the batch before ended."""
+    visible, hidden = pair.visible, pair.hidden
+    fantasy, chain, mean = visible.inner(FANTASY), hidden.inner(CHAIN), hidden.name
+    operations: list[Operation] = []
+    for step in range(1, steps + 1):
+        is_last = step == steps
+        seen = Assign(fantasy, _sampled(visible, fantasy, FANTASY, step))
+        operations += _down(pair, chain, fantasy, seen, *([_grown(pair, fantasy)] * is_last))
+        on = Assign(chain, _sampled(hidden, mean, CHAIN, step))
+        operations += _up(pair, fantasy, mean, on, *([_given(pair)] * is_last))
+    return operations
+
+
+def _given(pair: Pair) -> Assign:
+    """What the end of the steps gives for the hidden units."""
+    share = number(1 / pair.hidden.batch)
+    return Assign(pair.hidden.inner(NEGATIVE), mul(Variable(pair.hidden.name), share))
+
+
+def _grown(pair: Pair, end: str) -> Assign:
+    """What the end of the steps gives for the visible units, less what the data gives."""
+    grown = sub(Variable(end), Variable(pair.visible.sources[0].name))
+    share = number(1 / pair.hidden.batch)
+    return Assign(pair.visible.inner(DIFFERENCE), mul(grown, share))
+
+
+def _statistics(pair: Pair, gibbs: Gibbs, end: str) -> tuple[Operation, ...]:
     """The gradients: those of the data count negative, for training goes against a gradient."""
     visible, hidden = pair.visible, pair.hidden
     positive, negative = hidden.inner(POSITIVE), hidden.inner(NEGATIVE)
-    again, weight = visible.inner(RECONSTRUCTION), hidden.params[WEIGHT]
+    weight = hidden.params[WEIGHT]
     dw = gibbs.gradients[weight.name]
     operations = [
         _outer(dw, weight, visible.sources[0].name, positive, dw in gibbs.begun),
-        _outer(dw, weight, again, negative, True),
+        _outer(dw, weight, visible.inner(end), negative, True),
     ]
     if BIAS in hidden.params:
         dc = gibbs.gradients[hidden.params[BIAS].name]
@@ -252,5 +292,5 @@ RBM_HIDDEN = LayerKind(
     metrics=(LOSS,),
     connection=Connection.ONE_TO_ALL,
     end=End.HIDDEN,
-    energy=Energy(_contrast, _reconstruct, RECONSTRUCTION),
+    energy=Energy(_contrast, _reconstruct, RECONSTRUCTION, CHAIN),
 )

@@ -15,11 +15,16 @@ from singac.syntax import tree
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A row of the table; `contrasts` when it trains pairs joined by `<->` and no losses."""
+    """A row of the table.
+
+    It `contrasts` when it trains pairs joined by `<->` and no losses; `persistent` chains go on
+    from batch to batch.
+    """
 
     summary: str
     settings: tuple[Setting, ...] = ()
     contrasts: bool = False
+    persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,12 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "BP": Algorithm("back-propagation: the gradient of the loss"),
     "CD": Algorithm("contrastive divergence of the RBMs at the top; layers below run forward",
                     (GIBBS,), contrasts=True),
+    "PCD": Algorithm("persistent contrastive divergence: CD whose Gibbs steps go on where those "
+                     "of the batch before ended, a chain for each of its rows",
+                     (GIBBS,), contrasts=True, persistent=True),
 }
 # fmt: on
-LATER = ("BPTT", "PCD")
+LATER = ("BPTT",)
 
 
 def resolve_algorithm(node: tree.Value | None, scope: Scope, report: Report) -> Chosen | None:

@@ -8,7 +8,9 @@ its gradients from the data it sees, and each is pushed as soon as it is complet
 
 from __future__ import annotations
 
-from singac.layers.kind import Gibbs, Pair
+from dataclasses import replace
+
+from singac.layers.kind import Energy, Gibbs, Pair, inner_name
 from singac.layers.operations import Operation, writes
 from singac.model.graph import Layer, NetGraph
 from singac.plan.order import (
@@ -24,8 +26,8 @@ from singac.plan.order import (
 )
 
 
-def contrast_order(graph: NetGraph, batch: int, steps: int) -> Order:
-    """Operations of a training step of `steps` Gibbs steps."""
+def contrast_order(graph: NetGraph, batch: int, gibbs: Gibbs) -> Order:
+    """Operations of a training step; of `gibbs` the gradients are found here."""
     below = _below(graph)
     items: list[Item] = list(forward(graph, batch, below, training=False))
     pulled = [item.param for item in items if isinstance(item, PullParam)]
@@ -35,9 +37,22 @@ def contrast_order(graph: NetGraph, batch: int, steps: int) -> Order:
             if use.name not in pulled:
                 items.append(PullParam(use.name))
                 pulled.append(use.name)
-        operations += _contrast(hidden, pair_of(graph, batch, hidden), steps, operations)
+        operations += _contrast(hidden, pair_of(graph, batch, hidden), gibbs, operations)
     pushed = with_pushes(graph, [[operation] for operation in operations])
-    return Order((*items, *pushed), tensor_columns(graph), of_batch=of_batch(graph))
+    carried = dict.fromkeys(_chains(graph), 1) if gibbs.persistent else {}
+    kept = of_batch(graph)
+    return Order((*items, *pushed), tensor_columns(graph), carried=carried, of_batch=kept)
+
+
+def _chains(graph: NetGraph) -> list[str]:
+    """Where the pairs' chains are kept from batch to batch."""
+    return [inner_name(hidden.name, _energy(hidden).chain) for _, hidden in graph.pairs()]
+
+
+def _energy(hidden: Layer) -> Energy:
+    energy = hidden.kind.energy if hidden.kind is not None else None
+    assert energy is not None, "a hidden layer says what its connection means"
+    return energy
 
 
 def _below(graph: NetGraph) -> tuple[Layer, ...]:
@@ -50,13 +65,11 @@ def _below(graph: NetGraph) -> tuple[Layer, ...]:
 
 
 def _contrast(
-    hidden: Layer, pair: Pair, steps: int, before: list[Operation]
+    hidden: Layer, pair: Pair, gibbs: Gibbs, before: list[Operation]
 ) -> tuple[Operation, ...]:
     """What a pair adds to the operations; pairs may share params."""
-    energy = hidden.kind.energy if hidden.kind is not None else None
-    assert energy is not None, "a hidden layer says what its connection means"
     operands = (*pair.hidden.params.values(), *pair.visible.params.values())
     gradients = {operand.name: gradient_of(operand.name) for operand in operands}
     written = [name for operation in before for name in writes(operation)]
     begun = tuple(name for name in gradients.values() if name in written)
-    return energy.contrast(pair, Gibbs(steps, gradients, begun))
+    return _energy(hidden).contrast(pair, replace(gibbs, gradients=gradients, begun=begun))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from singac.layers.exchange import Exchange, group_sum
 from singac.layers.expression import Variable
+from singac.layers.kind import Gibbs
 from singac.layers.operations import (
     Assign,
     GroupSum,
@@ -301,7 +302,7 @@ class _Projector:
         wishes = [t.wish(rows) for t in tensors.values() if t.name not in order.carried]
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
         offsets, arena = place(wishes)
-        first = self._carried_bytes(order, rows)
+        first = self._carried_bytes(order if trains else self._train_order(), rows)
         offsets = {n: at + 2 * first for n, at in offsets.items()}
         at = 0 if trains else first
         for kept in order.carried:
@@ -319,8 +320,10 @@ class _Projector:
 
     def _train_order(self) -> Order:
         training = self.model.train.training
-        if ALGORITHMS[training.algorithm].contrasts:
-            return contrast_order(self.net.graph, training.batch, training.gibbs)
+        algorithm = ALGORITHMS[training.algorithm]
+        if algorithm.contrasts:
+            gibbs = Gibbs(training.gibbs, persistent=algorithm.persistent)
+            return contrast_order(self.net.graph, training.batch, gibbs)
         return train_order(self.net.graph, training.batch, training.carry)
 
     def _summed(self, phase_name: str, order: Order, rows: int) -> list[Item]:

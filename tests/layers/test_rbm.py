@@ -34,11 +34,17 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def uniform(step: int, shape: tuple[int, int]) -> Array:
-    """The draws of a Gibbs step, by seed, training step, place in the batch and unit."""
-    stream = zlib.crc32(f"hid/sample{step}".encode()) >> 1
-    drawn = philox.uniform(SEED, stream, STEP, np.arange(shape[0] * shape[1]))
+def uniform(tensor: str, shape: tuple[int, int], step: int = STEP) -> Array:
+    """The draws of a tensor, by seed, step, place in the batch and unit."""
+    stream = zlib.crc32(tensor.encode()) >> 1
+    drawn = philox.uniform(SEED, stream, step, np.arange(shape[0] * shape[1]))
     return drawn.reshape(shape).astype(np.float64)
+
+
+def sampled(kind: str, mean: Array, u: Array) -> Array:
+    if kind == "gaussian":
+        return mean + np.vectorize(NormalDist().inv_cdf)(u + 2.0**-25)
+    return (mean > u).astype(float)
 
 
 class Machine:
@@ -56,19 +62,24 @@ class Machine:
         total = h @ self.w.T + self.b
         return total if self.visible == "gaussian" else sigmoid(total)
 
-    def sample(self, mean: Array, step: int) -> Array:
-        u = uniform(step, mean.shape)
-        if self.hidden == "gaussian":
-            return mean + np.vectorize(NormalDist().inv_cdf)(u + 2.0**-25)
-        return (mean > u).astype(float)
-
     def chain(self, data: Array, steps: int) -> list[Array]:
-        """The visible units after each Gibbs step."""
+        """The visible units after each Gibbs step from the data."""
         found, v = [], data
         for step in range(steps):
-            v = self.down(self.sample(self.up(v), step))
+            mean = self.up(v)
+            u = uniform(f"hid/sample{step}", mean.shape)
+            v = self.down(sampled(self.hidden, mean, u))
             found.append(v)
         return found
+
+    def go_on(self, h: Array, steps: int, at: int) -> tuple[Array, Array]:
+        """Visible and hidden units of persistent chains after so many Gibbs steps more."""
+        for step in range(1, steps + 1):
+            mean = self.down(h)
+            v = sampled(self.visible, mean, uniform(f"vis/fantasy{step}", mean.shape, at))
+            mean = self.up(v)
+            h = sampled(self.hidden, mean, uniform(f"hid/chain{step}", mean.shape, at))
+        return v, h
 
     def free_energy(self, v: Array) -> float:
         """Mean of -log of the sum over h of exp(-E(v, h)), up to a constant."""
@@ -90,9 +101,11 @@ class Machine:
         return found
 
 
-def trained(visible: str, hidden: str, gibbs: int, workers: int, net: str = NET) -> InProcess:
+def trained(
+    visible: str, hidden: str, gibbs: int, workers: int, net: str = NET, algorithm: str = "CD"
+) -> InProcess:
     net = net.replace("VISIBLE", visible).replace("HIDDEN", hidden)
-    text = small(net, TRAIN.replace("GIBBS", str(gibbs)), data=DATA)
+    text = small(net, TRAIN.replace("CD(GIBBS)", f"{algorithm}({gibbs})"), data=DATA)
     return InProcess(plan_of(model(text, Choices(np=workers)), scratch=1 << 20))
 
 
@@ -130,6 +143,28 @@ def test_contrastive_divergence(visible: str, hidden: str, gibbs: int, workers: 
     (tested,) = machine.step(given, STEP, phase="test") / BATCH
     again = rbm.down(rbm.up(data))
     assert tested == pytest.approx(((data - again) ** 2).sum(1).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("visible", "hidden", "gibbs", "workers"),
+    [("binary", "binary", 1, 3), ("binary", "gaussian", 2, 1), ("gaussian", "binary", 1, 2)],
+)
+def test_persistent_chains(visible: str, hidden: str, gibbs: int, workers: int) -> None:
+    """They start at zero and go on from step to step, a row of the batch each, tests between."""
+    machine = trained(visible, hidden, gibbs, workers, algorithm="PCD")
+    params = {p.name: machine.param(p.name) for p in machine.plan.params}
+    rbm, chain = Machine(visible, hidden, params), np.zeros((BATCH, HIDDEN))
+    for step in (STEP, STEP + 1):
+        given = batch(step)
+        data = sigmoid(given["features"] @ params["below.weight"] + params["below.bias"])
+        machine.step(given, step, phase="test")
+        (loss,) = machine.step(given, step) / BATCH
+        first = sampled(hidden, rbm.up(data), uniform("hid/sample0", (BATCH, HIDDEN), step))
+        again = rbm.down(first)
+        assert loss == pytest.approx(((data - again) ** 2).sum(1).mean(), rel=1e-5)
+        end, chain = rbm.go_on(chain, gibbs, step)
+        for name, param in (("hid.weight", rbm.w), ("vis.bias", rbm.b), ("hid.bias", rbm.c)):
+            close(machine.gradient(name), rbm.slope(param, data, end))
 
 
 def test_layers_below_learn_nothing() -> None:
