@@ -23,6 +23,7 @@ from singac.plan.plan import (
     Space,
     Step,
     Topology,
+    Training,
 )
 
 FLOAT_BYTES = 4
@@ -58,7 +59,7 @@ def header(plan: Plan) -> str:
         (
             f"net {plan.net}, partition {plan.partition}, {topology.framework}",
             *_who(topology),
-            f"batch {training.batch}, {training.steps:,} steps of {training.algorithm}, "
+            f"batch {training.batch}, {training.steps:,} steps of {_algorithm(training)}, "
             f"{plan.update.name}, seed {training.seed}; "
             f"{_examples(plan.data)}",
         )
@@ -70,6 +71,10 @@ def _examples(data: Data) -> str:
         return "data that is not there yet"
     validate = f", {data.validate:,} to validate" if data.validate else ""
     return f"{data.train:,} examples to train, {data.test:,} to test{validate}"
+
+
+def _algorithm(training: Training) -> str:
+    return f"{training.algorithm}({training.gibbs})" if training.gibbs else training.algorithm
 
 
 def _who(topology: Topology) -> list[str]:

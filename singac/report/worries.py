@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from singac.plan.plan import Plan, Push, Run
+from singac.plan.plan import Plan, Push, Run, Saved
 from singac.plan.show import count, imbalance, size
 from singac.report.costs import Machine, duration, stretch_cost
 from singac.report.survey import member_of, moves, ranges
@@ -38,13 +38,15 @@ def place_of(plan: Plan, what: str) -> str:
 
 
 def _unlearnt(plan: Plan) -> Iterator[Worry]:
+    """Params that stay as they are drawn; one from a checkpoint has learnt elsewhere."""
     pushed = {s.param for p in plan.processes for s in p.train.steps if isinstance(s, Push)}
+    why, help = "no loss depends on it", "feed it to a loss, or leave the layer out"
+    if plan.training.gibbs:
+        why, help = "it lies below the RBM", "take it from the checkpoint of a train before"
     for index, param in enumerate(plan.params):
-        if index not in pushed:
+        if index not in pushed and not isinstance(param.initialiser, Saved):
             user = next((x for x in plan.layers if param.name in x.params), None)
-            place = user.place if user else ""
-            help = "feed it to a loss, or leave the layer out"
-            yield Worry(f"{param.name} learns nothing: no loss depends on it", place, help)
+            yield Worry(f"{param.name} learns nothing: {why}", user.place if user else "", help)
 
 
 def _idle_workers(plan: Plan) -> Iterator[Worry]:

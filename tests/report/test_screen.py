@@ -9,6 +9,7 @@ import pytest
 
 from singac.model.resolve import Choices
 from singac.plan.plan import Plan, Push
+from singac.plan.show import header
 from singac.report.costs import Machine
 from singac.report.screen import show
 from singac.report.survey import crowds, moves, ranges, strata
@@ -149,3 +150,26 @@ def test_pushes_are_counted_by_the_steps_of_programs() -> None:
         steps = tuple(s for s in p.train.steps if not isinstance(s, Push))
         silent.append(replace(p, train=replace(p.train, steps=steps)))
     assert moves(replace(made, processes=tuple(silent))) == ()
+
+
+def test_layers_below_an_rbm_are_to_come_from_a_checkpoint() -> None:
+    """Drawn params that stay so are a worry; those of a checkpoint have learnt."""
+    net = """
+        ORIGIN
+        features -> below: dense(5, weight = w, bias = none)
+                 -> vis: rbm_visible(5) <-> hid: rbm_hidden(3)
+    """
+    train = "train small { algorithm = CD(2)  updater = SGD(rate = 0.1)  batch = 6  steps = 9 }\n"
+    other = """net other on points {
+        param w ~ gaussian(std = 1)
+        features -> a: dense(5, weight = w)  [a, a] -> euclidean_loss
+    }
+    train other { updater = SGD(rate = 0.1)  batch = 6  steps = 9 }
+    """
+    found = []
+    for origin in ("~ gaussian(std = 1)", "from checkpoint other"):
+        text = small(net.replace("ORIGIN", f"param w {origin}"), train, extra=other)
+        made = plan(text, Choices(np=1, train="small"))
+        assert "9 steps of CD(2)" in header(made)
+        found.append([message for message, _ in told(made)])
+    assert found == [["w learns nothing: it lies below the RBM"], []]
