@@ -45,7 +45,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
         snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
     stub.ready(start.step)
-    worker = Worker(plan, process, native, stub, job.data_folder, recorder)
+    ahead = start.ahead(plan.examples_a_step)
+    worker = Worker(plan, process, native, stub, job.data_folder, recorder, ahead)
     timer = Timer(job.timings(rank)) if job.timed else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
     return Crew([lambda: session.run(start, fault)], after=stub.free)
@@ -79,12 +80,13 @@ def _with_threads(
         snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
     start = checkpoint.start(resumed)
     site.ready(start.step)
+    ahead = start.ahead(plan.examples_a_step)
     duties: list[Duty] = []
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
             stub, at = stubs[process.worker]
-            worker = Worker(plan, process, native, stub, job.data_folder)
+            worker = Worker(plan, process, native, stub, job.data_folder, ahead=ahead)
             timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
             session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
             duties.append(partial(session.run, start, fault))

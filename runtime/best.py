@@ -20,10 +20,18 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a run begins: with the step of a checkpoint and what was best until then, or anew."""
+    """Where a run begins: with the step of a checkpoint and what was best until then, or anew.
+
+    `examples` have been read before.
+    """
 
     step: int = 0
     best: Best | None = None
+    examples: int = 0
+
+    def ahead(self, examples_a_step: int) -> int:
+        """Examples read beyond those of its steps: another number of groups has read them."""
+        return self.examples - self.step * examples_a_step
 
 
 def judge(best: Best | None, step: int, loss: float) -> Best:

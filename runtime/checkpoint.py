@@ -151,7 +151,7 @@ def start(resumed: Path | None) -> Start:
     if resumed is None:
         return Start()
     manifest = read_manifest(resumed)
-    return Start(manifest.step, manifest.best)
+    return Start(manifest.step, manifest.best, manifest.examples)
 
 
 # -- the tensors -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Chief:
     ) -> None:
         self._plan, self._stub, self._folder, self._tell = plan, stub, folder, tell
         self._first = self._read = start.step
+        self._ahead = start.ahead(plan.examples_a_step)
         self._best = start.best
         self._saved = -1
         self._only_best: Path | None = None
@@ -128,8 +129,15 @@ class Chief:
             self._stub.pull(param, done)
         self._stub.gather_states()
         try:
+            examples = done * self._plan.examples_a_step + self._ahead
             path = snapshot.save(
-                self._plan, self._stub.params, self._stub.states, done, self._best, self._folder
+                self._plan,
+                self._stub.params,
+                self._stub.states,
+                done,
+                examples,
+                self._best,
+                self._folder,
             )
         except OSError as error:
             if last:

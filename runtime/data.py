@@ -29,14 +29,21 @@ class Feeder:
 
     Training examples are read without end, unless `once` asks for them in the order of the data.
     With G worker groups, group g reads batch `step * G + g`: together they read every example of
-    an epoch once.
+    an epoch once. The stream is `ahead` examples further than its batches tell.
     """
 
     def __init__(
-        self, folder: str, data: Data, part: str, batch: int, seed: int, once: bool = False
+        self,
+        folder: str,
+        data: Data,
+        part: str,
+        batch: int,
+        seed: int,
+        once: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.examples = data.examples(part)
-        self.batch = batch
+        self.batch, self._ahead = batch, ahead
         self._endless = part == "train" and not once
         self._order = _Order(self.examples, seed) if self._endless and data.shuffle else None
         self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
@@ -54,7 +61,7 @@ class Feeder:
         """
         start = step * self.batch + first_row
         if self._endless:
-            self._fill_endless(start, rows, views)
+            self._fill_endless(start + self._ahead, rows, views)
             return rows
         valid = min(max(self.examples - start, 0), rows)
         self._copy(slice(start, start + valid), views, 0, valid)

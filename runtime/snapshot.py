@@ -72,7 +72,13 @@ def _places(
 
 
 def save(
-    plan: Plan, params: Floats, states: Floats, step: int, best: Best | None, folder: Path
+    plan: Plan,
+    params: Floats,
+    states: Floats,
+    step: int,
+    examples: int,
+    best: Best | None,
+    folder: Path,
 ) -> Path:
     """Write a checkpoint and give its path; on an error nothing of it remains. Raises OSError,
     and Diverged for params that are not finite: the checkpoints there are stay as they are.
@@ -82,10 +88,8 @@ def save(
     try:
         temporary.mkdir(parents=True)
         tensors = _write_tensors(plan, params, states, step, temporary)
-        training = plan.training
-        manifest = Manifest(
-            plan.net, step, training.seed, step * training.batch, plan.digest, tensors, best
-        )
+        seed = plan.training.seed
+        manifest = Manifest(plan.net, step, seed, examples, plan.digest, tensors, best)
         checkpoint.write_manifest(temporary, manifest)
         _commit(temporary, final)
     except BaseException:

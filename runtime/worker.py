@@ -46,8 +46,9 @@ class Worker:
         stub: Spaces,
         data_folder: str,
         recorder: Recorder | None = None,
+        ahead: int = 0,
     ) -> None:
-        self._recorder = recorder
+        self._recorder, self._ahead = recorder, ahead
         self._process, self._native, self._stub = process, native, stub
         turns = process.server is not None and process.serve is None
         self._server = Server(plan, native, stub) if turns else None
@@ -115,7 +116,9 @@ class Worker:
 
     def _feeder(self, part: str, once: bool) -> Feeder:
         training = self._plan.training
-        return Feeder(self._data_folder, self._plan.data, part, training.batch, training.seed, once)
+        data, folder = self._plan.data, self._data_folder
+        ahead = 0 if once else self._ahead
+        return Feeder(folder, data, part, training.batch, training.seed, once, ahead)
 
     # Calls
 

@@ -335,6 +335,11 @@ class Plan:
         return any(p.train.steps for p in self.processes)
 
     @property
+    def examples_a_step(self) -> int:
+        """What all worker groups together read when each does a step."""
+        return self.training.batch * self.topology.worker_groups
+
+    @property
     def param_floats(self) -> int:
         """Size of the param space in floats."""
         return sum(p.floats for p in self.params)

@@ -144,3 +144,7 @@ def test_a_run_of_groups_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     events = train(tmp_path, cluster, "--resume", "--set", "train.steps=40")
     assert [e["step"] for e in of(events, "step")] == list(range(31, 41))
     assert params(tmp_path, 40)
+    # Two groups have read 80 batches; one that goes on reads the next.
+    train(tmp_path, "1 worker group of 1", "--resume", "--set", "train.steps=42")
+    manifest = tmp_path / "run/checkpoints/step-00000042/manifest.json"
+    assert json.loads(manifest.read_text())["examples"] == 82 * 6
