@@ -56,4 +56,5 @@ CROP_MIRROR = LayerKind(
     shape=_shape,
     forward=_forward,
     backward=_backward,
+    uncut="all channels of an image are cropped alike",
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from singac.layers.cut import LANES, whole, width
 from singac.layers.expression import Variable, add
 from singac.layers.kind import (
     Connection,
+    Cut,
+    Feature,
     LayerKind,
     Operand,
     ParamSpec,
+    Range,
     Settings,
     Sizes,
     Use,
@@ -31,9 +35,14 @@ def _shape(settings: Settings, _: tuple[Operand, ...]) -> Sizes:
 def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec, ...]:
     units = _units(settings)
     return (
-        ParamSpec("weight", (columns(sources[0].shape), units), ("glorot", {})),
-        ParamSpec("bias", (units,), ("constant", {"value": 0.0}), optional=True),
+        ParamSpec("weight", (columns(sources[0].shape), units), ("glorot", {}), along=1),
+        ParamSpec("bias", (units,), ("constant", {"value": 0.0}), optional=True, along=0),
     )
+
+
+def _cut(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """Some units, of all values of the source: columns of the weight."""
+    return Cut({**settings, "units": own[1] - own[0]}, whole(sources), own)
 
 
 def forward_role(weight: Operand) -> Role:
@@ -93,4 +102,5 @@ DENSE = LayerKind(
     backward=_backward,
     connection=Connection.ONE_TO_ALL,
     own_shape=lambda settings: (_units(settings),),
+    feature=Feature(width, lambda *_: LANES, _cut),
 )

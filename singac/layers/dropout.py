@@ -7,8 +7,9 @@ kept. Inverted dropout: testing changes nothing.
 from __future__ import annotations
 
 from singac.layers import equation
+from singac.layers.cut import ONE_TO_ONE
 from singac.layers.expression import Draw, Expression, call, mul, number
-from singac.layers.kind import Dimension, LayerKind, Use, Wanted, same_shape
+from singac.layers.kind import LayerKind, Use, Wanted, same_shape
 from singac.layers.operations import Operation
 from singac.settings import BELOW_ONE, Setting
 
@@ -38,5 +39,5 @@ DROPOUT = LayerKind(
     shape=same_shape,
     forward=_forward,
     backward=_backward,
-    cut_on=(Dimension.BATCH, Dimension.FEATURE),
+    feature=ONE_TO_ONE,
 )

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from functools import partial
 
+from singac.layers.cut import channels, first_axis, width
 from singac.layers.kind import (
+    Cut,
+    Feature,
     LayerKind,
     Misfit,
     Operand,
     ParamSpec,
+    Range,
     Settings,
     Sizes,
     Use,
     Wanted,
+    columns,
     same_shape,
 )
 from singac.layers.operations import (
@@ -130,8 +135,8 @@ def _conv_params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[Para
     windows, filters = _conv_windows(settings, sources[0]), _whole(settings, "filters")
     weight = (filters, windows.channels // _whole(settings, "groups"), *windows.kernel)
     return (
-        ParamSpec("weight", weight, ("glorot", {}), in_panels=False),
-        ParamSpec("bias", (filters,), ("constant", {"value": 0.0}), optional=True),
+        ParamSpec("weight", weight, ("glorot", {}), in_panels=False, along=0),
+        ParamSpec("bias", (filters,), ("constant", {"value": 0.0}), optional=True, along=0),
     )
 
 
@@ -157,6 +162,24 @@ def _conv_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
     if (db := wanted.params.get("bias")) is not None:
         operations.append(ChannelSum(db, dy, use.shape[0], accumulate=db in wanted.begun))
     return tuple(operations)
+
+
+def _conv_grain(settings: Settings, _: tuple[Operand, ...], shape: Sizes) -> int:
+    """Single filters, or whole groups."""
+    groups = _whole(settings, "groups")
+    return columns(shape[1:]) * (shape[0] // groups if groups > 1 else 1)
+
+
+def _conv_cut(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """Some filters, of all channels; of some groups their own channels."""
+    each, groups = columns(shape[1:]), _whole(settings, "groups")
+    filters, source = (own[1] - own[0]) // each, sources[0].shape
+    if groups == 1:
+        return Cut({**settings, "filters": filters}, ((0, columns(source)),), own)
+    size, size_in = shape[0] // groups * each, columns(source) // groups
+    first, last = own[0] // size, own[1] // size
+    taken = {**settings, "filters": filters, "groups": last - first}
+    return Cut(taken, ((first * size_in, last * size_in),), own)
 
 
 CONV = LayerKind(
@@ -190,6 +213,7 @@ CONV = LayerKind(
     roles=("weight", "bias"),
     forward=_conv_forward,
     backward=_conv_backward,
+    feature=Feature(width, _conv_grain, _conv_cut),
 )
 
 
@@ -229,6 +253,11 @@ def _pool_backward(kind: str, pooling: Pooling, use: Use, wanted: Wanted) -> tup
     return (PoolGradient(pooling, dx, wanted.own, source, windows),)
 
 
+def _pool_cut(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """The same channels of the source."""
+    return Cut(settings, (channels(own, shape, sources[0].shape),), own)
+
+
 def _pool(name: str, pooling: Pooling, summary: str) -> LayerKind:
     return LayerKind(
         name=name,
@@ -255,6 +284,7 @@ def _pool(name: str, pooling: Pooling, summary: str) -> LayerKind:
         shape=partial(_pool_shape, name),
         forward=partial(_pool_forward, name, pooling),
         backward=partial(_pool_backward, name, pooling),
+        feature=Feature(width, first_axis, _pool_cut),
     )
 
 
@@ -304,6 +334,13 @@ def _lrn_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
     return (LrnGradient(dx, wanted.own, use.sources[0].name, _response(use)),)
 
 
+def _lrn_cut(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """The channels around come along; what becomes of those is sliced off."""
+    margin = _whole(settings, "size") // 2 * columns(shape[1:])
+    wide = max(own[0] - margin, 0), min(own[1] + margin, columns(shape))
+    return Cut(settings, (wide,), wide)
+
+
 LRN = LayerKind(
     name="lrn",
     summary="y = x / (knorm + alpha / size * sum of x^2 over `size` channels around)^beta",
@@ -324,4 +361,5 @@ LRN = LayerKind(
     shape=_lrn_shape,
     forward=_lrn_forward,
     backward=_lrn_backward,
+    feature=Feature(width, first_axis, _lrn_cut),
 )

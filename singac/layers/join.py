@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from singac.layers.cut import ONE_TO_ONE, first_axis, width
 from singac.layers.expression import Expression, Variable, add, mul
 from singac.layers.kind import (
     Connection,
-    Dimension,
+    Cut,
+    Feature,
     LayerKind,
     Misfit,
     Operand,
+    Range,
     Settings,
     Sizes,
     Use,
@@ -152,6 +155,26 @@ def _slice_backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
     return (Concat(name, tuple(r for r in ranges if r.columns)),)
 
 
+def _cut_concat(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """What each source has of a range of columns; a source that has nothing is left out."""
+    needed: list[Range | None] = []
+    start = 0
+    for source in sources:
+        stop = start + columns(source.shape)
+        first, last = max(own[0], start), min(own[1], stop)
+        needed.append((first - start, last - start) if first < last else None)
+        start = stop
+    return Cut(settings, tuple(needed), own)
+
+
+def _cut_slice(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """A part of the source is all of the piece."""
+    each = columns(shape[1:])
+    start = _range(settings)[0] * each
+    taken = {**settings, "start": 0, "stop": (own[1] - own[0]) // each}
+    return Cut(taken, ((start + own[0], start + own[1]),), own)
+
+
 ADD = LayerKind(
     name="add",
     summary="y = a + b + ..., of two or more sources of one shape",
@@ -161,7 +184,7 @@ ADD = LayerKind(
     shape=_one_shape,
     forward=_add,
     backward=_add_backward,
-    cut_on=(Dimension.BATCH, Dimension.FEATURE),
+    feature=ONE_TO_ONE,
 )
 
 MULTIPLY = LayerKind(
@@ -173,7 +196,7 @@ MULTIPLY = LayerKind(
     shape=_one_shape,
     forward=_multiply,
     backward=_multiply_backward,
-    cut_on=(Dimension.BATCH, Dimension.FEATURE),
+    feature=ONE_TO_ONE,
 )
 
 CONCAT = LayerKind(
@@ -186,6 +209,7 @@ CONCAT = LayerKind(
     forward=_concat,
     backward=_concat_backward,
     connection=Connection.ONE_TO_ALL,
+    feature=Feature(width, first_axis, _cut_concat),
 )
 
 SLICE = LayerKind(
@@ -202,4 +226,5 @@ SLICE = LayerKind(
     forward=_slice,
     backward=_slice_backward,
     connection=Connection.ONE_TO_ALL,
+    feature=Feature(width, first_axis, _cut_slice),
 )

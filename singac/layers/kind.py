@@ -32,6 +32,9 @@ class Connection(StrEnum):
     ONE_TO_ALL = "one to all"
 
 
+Range = tuple[int, int]  # columns from the first to before the second
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A tensor an operation may name: its name, and its shape an example or as a param.
@@ -99,6 +102,7 @@ class ParamSpec:
     lies `in_panels` of 16 columns; others row by row, a row for each index of the first dimension.
     One that `follows` is not learnt: its layer gives what it measures of a batch for a gradient,
     and the param moves towards that by this share each step.
+    Where the layer is cut on feature, so is the axis `along` of the param (None: each has it all).
     """
 
     role: str
@@ -107,6 +111,7 @@ class ParamSpec:
     optional: bool = False
     in_panels: bool = True
     follows: float = 0.0
+    along: int | None = None
 
 
 class Answer(StrEnum):
@@ -172,6 +177,35 @@ class Misfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """How a worker computes some columns of a layer.
+
+    Its operations, with `settings`, on columns `sources` of each source (None: it is not read) give
+    the columns `computed`; what these are more than was asked for is sliced off.
+    """
+
+    settings: Settings
+    sources: tuple[Range | None, ...]
+    computed: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """How a kind is cut on feature.
+
+    width(settings, sources, shape)      columns that are cut
+    grain(settings, sources, shape)      a cut is at a multiple of so many columns
+    cut(settings, sources, shape, own)   what the columns `own` take
+    follows                              it is cut where its first source is
+    """
+
+    width: Callable[[Settings, tuple[Operand, ...], Sizes], int]
+    grain: Callable[[Settings, tuple[Operand, ...], Sizes], int]
+    cut: Callable[[Settings, tuple[Operand, ...], Sizes, Range], Cut]
+    follows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LayerKind:
     """A row of the table of layers.
 
@@ -186,6 +220,8 @@ class LayerKind:
     answer                       what a loss or metric predicts by its source 0
     label_slot                   the source that holds class numbers below the columns of source 0
     words(settings)              source 0 is a field of whole numbers below this
+    feature                      how it is cut on feature, if it can be
+    uncut                        why it cannot be
     end, energy                  which end of `<->` it is; what that means (hidden ends)
     own_shape(settings)          the shape, where settings alone tell it: a delay needs it
     own_state                    the source meant to be an earlier result of the layer itself;
@@ -204,7 +240,6 @@ class LayerKind:
     params: Callable[[Settings, tuple[Operand, ...]], tuple[ParamSpec, ...]] = lambda *_: ()
     roles: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    cut_on: tuple[Dimension, ...] = (Dimension.BATCH,)
     connection: Connection = Connection.ONE_TO_ONE
     is_loss: bool = False
     label_slot: int | None = None
@@ -213,6 +248,8 @@ class LayerKind:
     inner: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
     inner_of_batch: Callable[[Settings, tuple[Operand, ...]], Mapping[str, int]] = lambda *_: {}
     words: Callable[[Settings], int] | None = None
+    feature: Feature | None = None
+    uncut: str = "it needs all values of an example"
     end: End | None = None
     energy: Energy | None = None
     own_shape: Callable[[Settings], Sizes] | None = None

@@ -5,7 +5,20 @@ A field of several numbers gives the results of all, end to end: 7 numbers of 3 
 
 from __future__ import annotations
 
-from singac.layers.kind import LayerKind, Operand, ParamSpec, Settings, Sizes, Use, Wanted, columns
+from singac.layers.cut import LANES, whole, width
+from singac.layers.kind import (
+    Cut,
+    Feature,
+    LayerKind,
+    Operand,
+    ParamSpec,
+    Range,
+    Settings,
+    Sizes,
+    Use,
+    Wanted,
+    columns,
+)
 from singac.layers.operations import Lookup, LookupGradient, OneHot, Operation
 from singac.settings import AT_LEAST_ONE, Setting, Sort
 
@@ -43,9 +56,36 @@ def _onehot_shape(settings: Settings, sources: tuple[Operand, ...]) -> Sizes:
     return _each(_words(settings), sources[0])
 
 
-def _params(settings: Settings, _: tuple[Operand, ...]) -> tuple[ParamSpec, ...]:
+def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec, ...]:
     shape = (_words(settings), _whole(settings, "units"))
-    return (ParamSpec("weight", shape, ("gaussian", {"mean": 0.0, "std": 1.0})),)
+    along = 1 if columns(sources[0].shape) == 1 else None
+    return (ParamSpec("weight", shape, ("gaussian", {"mean": 0.0, "std": 1.0}), along=along),)
+
+
+def _grain(settings: Settings, sources: tuple[Operand, ...], shape: Sizes) -> int:
+    """Vectors of the units of one number, or else whole numbers."""
+    return LANES if columns(sources[0].shape) == 1 else columns(shape[1:])
+
+
+def _cut_embedding(
+    settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range
+) -> Cut:
+    """Some units of one number, or all units of some numbers, which need the whole weight."""
+    if columns(sources[0].shape) == 1:
+        return Cut({**settings, "units": own[1] - own[0]}, whole(sources), own)
+    return _cut_numbers(settings, shape, own)
+
+
+def _cut_onehot(settings: Settings, sources: tuple[Operand, ...], shape: Sizes, own: Range) -> Cut:
+    """Of one number, all of which a part is sliced."""
+    if columns(sources[0].shape) == 1:
+        return Cut(settings, whole(sources), (0, columns(shape)))
+    return _cut_numbers(settings, shape, own)
+
+
+def _cut_numbers(settings: Settings, shape: Sizes, own: Range) -> Cut:
+    each = columns(shape[1:])
+    return Cut(settings, ((own[0] // each, own[1] // each),), own)
 
 
 def _embedding(use: Use, training: bool) -> tuple[Operation, ...]:
@@ -79,6 +119,7 @@ EMBEDDING = LayerKind(
     forward=_embedding,
     backward=_embedding_backward,
     words=_words,
+    feature=Feature(width, _grain, _cut_embedding),
 )
 
 ONEHOT = LayerKind(
@@ -90,4 +131,5 @@ ONEHOT = LayerKind(
     forward=_onehot,
     backward=_nothing,
     words=_words,
+    feature=Feature(width, _grain, _cut_onehot),
 )

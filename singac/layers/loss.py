@@ -6,6 +6,7 @@ gradient is applied.
 
 from __future__ import annotations
 
+from singac.layers.cut import ALONG_SOURCES
 from singac.layers.expression import Expression, Variable, add, call, mul, neg, number, sub
 from singac.layers.kind import (
     Answer,
@@ -164,6 +165,7 @@ SOFTMAX_LOSS = LayerKind(
     is_loss=True,
     label_slot=1,
     answer=Answer.SOFTMAX,
+    uncut="it compares all scores of an example",
 )
 
 EUCLIDEAN_LOSS = LayerKind(
@@ -176,6 +178,7 @@ EUCLIDEAN_LOSS = LayerKind(
     backward=_euclidean_backward,
     metrics=(LOSS,),
     is_loss=True,
+    feature=ALONG_SOURCES,
 )
 
 SIGMOID_LOSS = LayerKind(
@@ -190,6 +193,7 @@ SIGMOID_LOSS = LayerKind(
     metrics=(LOSS,),
     is_loss=True,
     answer=Answer.SIGMOID,
+    feature=ALONG_SOURCES,
 )
 
 TOP_K = LayerKind(
@@ -201,6 +205,7 @@ TOP_K = LayerKind(
     forward=_best,
     backward=_nothing,
     connection=Connection.ONE_TO_ALL,
+    uncut="it compares all values of an example",
 )
 
 ACCURACY_METRIC = LayerKind(
@@ -214,4 +219,5 @@ ACCURACY_METRIC = LayerKind(
     metrics=(ACCURACY,),
     label_slot=1,
     answer=Answer.HIGHEST,
+    uncut="it compares all scores of an example",
 )

@@ -118,6 +118,7 @@ SOFTMAX = LayerKind(
     forward=_softmax,
     backward=_softmax_backward,
     connection=Connection.ONE_TO_ALL,
+    uncut="it brings all values of an example to one scale",
 )
 
 LAYER_NORM = LayerKind(
@@ -134,4 +135,5 @@ LAYER_NORM = LayerKind(
     forward=_norm,
     backward=_norm_backward,
     connection=Connection.ONE_TO_ALL,
+    uncut="it brings all values of an example to one scale",
 )

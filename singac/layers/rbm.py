@@ -273,6 +273,7 @@ RBM_VISIBLE = LayerKind(
     roles=(WEIGHT, BIAS),
     forward=_copy,
     backward=_copy_back,
+    uncut="the units of an RBM are sampled together",
     inner=_visible_inner,
     end=End.VISIBLE,
 )
@@ -291,6 +292,7 @@ RBM_HIDDEN = LayerKind(
     inner=_hidden_inner,
     metrics=(LOSS,),
     connection=Connection.ONE_TO_ALL,
+    uncut="the units of an RBM are sampled together",
     end=End.HIDDEN,
     energy=Energy(_contrast, _reconstruct, RECONSTRUCTION, CHAIN),
 )

@@ -7,6 +7,7 @@ the identity, which the layer before does in passing.
 from __future__ import annotations
 
 from singac.layers import equation
+from singac.layers.cut import ONE_TO_ONE
 from singac.layers.kind import LayerKind, Misfit, Operand, Settings, Sizes, Use, Wanted, columns
 from singac.layers.operations import Operation
 from singac.settings import AT_LEAST_ONE, Setting, Sort, shape_text
@@ -46,6 +47,7 @@ FLATTEN = LayerKind(
     shape=_flat,
     forward=_forward,
     backward=_backward,
+    feature=ONE_TO_ONE,
 )
 
 RESHAPE = LayerKind(
@@ -58,4 +60,5 @@ RESHAPE = LayerKind(
     shape=_given,
     forward=_forward,
     backward=_backward,
+    feature=ONE_TO_ONE,
 )

@@ -8,8 +8,8 @@ from functools import partial
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.layers import equation
+from singac.layers.cut import ONE_TO_ONE
 from singac.layers.kind import (
-    Dimension,
     LayerKind,
     Misfit,
     Operand,
@@ -61,7 +61,7 @@ def _pointwise(definition: PointwiseLayer) -> LayerKind:
         shape=same_shape,
         forward=partial(_forward, definition),
         backward=partial(_backward, definition),
-        cut_on=(Dimension.BATCH, Dimension.FEATURE),
+        feature=ONE_TO_ONE,
     )
 
 
