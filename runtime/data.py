@@ -53,25 +53,30 @@ class Feeder:
         """Batches that hold every example once, the last maybe partial."""
         return -(-self.examples // self.batch)
 
-    def fill(self, step: int, first_row: int, rows: int, views: Mapping[str, Values]) -> int:
+    def fill(
+        self, step: int, first_row: int, rows: int, views: Mapping[str, Values], first: int = 0
+    ) -> int:
         """Rows `first_row` to `first_row + rows` of batch `step` into `views`; the valid ones.
 
-        A view is [rows][at least the field's columns]; a field without a view is not read. In
-        another part than `train` the last batch may have fewer valid rows; the others are zeros.
+        A view is [rows][columns] and takes the field's columns from `first` on; it may have pads
+        behind the last. A field without a view is not read. In another part than `train` the last
+        batch may have fewer valid rows; the others are zeros.
         """
         start = step * self.batch + first_row
         if self._endless:
-            self._fill_endless(start + self._ahead, rows, views)
+            self._fill_endless(start + self._ahead, rows, views, first)
             return rows
         valid = min(max(self.examples - start, 0), rows)
-        self._copy(slice(start, start + valid), views, 0, valid)
+        self._copy(slice(start, start + valid), views, (0, valid), first)
         if valid < rows:
             for column in self._columns:
                 if column.name in views:
-                    views[column.name][valid:rows, : column.width] = 0.0
+                    views[column.name][valid:rows, : column.width - first] = 0.0
         return valid
 
-    def _fill_endless(self, start: int, rows: int, views: Mapping[str, Values]) -> None:
+    def _fill_endless(
+        self, start: int, rows: int, views: Mapping[str, Values], first_column: int
+    ) -> None:
         done = 0
         while done < rows:
             epoch, first = divmod(start + done, self.examples)
@@ -79,16 +84,20 @@ class Feeder:
             which: slice | NDArray[np.intp] = slice(first, first + count)
             if self._order is not None:
                 which = self._order.of(epoch)[which]
-            self._copy(which, views, done, done + count)
+            self._copy(which, views, (done, done + count), first_column)
             done += count
 
     def _copy(
-        self, which: slice | NDArray[np.intp], views: Mapping[str, Values], start: int, stop: int
+        self,
+        which: slice | NDArray[np.intp],
+        views: Mapping[str, Values],
+        rows: tuple[int, int],
+        first: int,
     ) -> None:
         for column in self._columns:
             view = views.get(column.name)
             if view is not None:
-                column.read(which, view[start:stop, : column.width])
+                column.read(which, view[slice(*rows), : column.width - first], first)
 
 
 class _Column:
@@ -110,9 +119,11 @@ class _Column:
         self._plain = field.scale == 1.0
         self._centred = field.mean == 0.0 and field.std == 1.0
 
-    def read(self, which: slice | NDArray[np.intp], out: Values) -> None:
-        """`(raw * scale - mean) / std` of some examples, in float32."""
+    def read(self, which: slice | NDArray[np.intp], out: Values, first: int) -> None:
+        """`(raw * scale - mean) / std` of some examples, columns from `first` on, in float32."""
         raw = self._raw[which]
+        if out.shape[1] < self.width:
+            raw = raw[:, first : first + out.shape[1]]
         if self._plain:
             out[...] = raw
         else:

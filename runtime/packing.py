@@ -20,20 +20,25 @@ def pack(param: Param, canonical: Floats, packed: Floats) -> None:
     rows, columns = param.matrix
     wide = np.zeros((rows, padded(columns)), np.float32)
     wide[:, :columns] = canonical.reshape(rows, columns)
-    packed[:] = _panels(param, wide).reshape(-1)
+    if param.layout is Layout.PANELS:
+        blocks = np.split(wide, param.blocks[1:])
+        wide = np.concatenate([_in_panels(block).reshape(-1) for block in blocks])
+    packed[:] = wide.reshape(-1)
 
 
 def unpack(param: Param, packed: Floats) -> Floats:
     """A copy in the canonical shape."""
     rows, columns = param.matrix
+    wide = packed.reshape(rows, -1)
     if param.layout is Layout.PANELS:
-        wide = packed.reshape(-1, rows, LANES).transpose(1, 0, 2).reshape(rows, -1)
-    else:
-        wide = packed.reshape(rows, -1)
+        wide = np.concatenate([_from_panels(block) for block in np.split(wide, param.blocks[1:])])
     return wide[:, :columns].reshape(param.shape).copy()
 
 
-def _panels(param: Param, wide: Floats) -> Floats:
-    if param.layout is Layout.ROWS:
-        return wide
+def _in_panels(wide: Floats) -> Floats:
     return wide.reshape(wide.shape[0], -1, LANES).transpose(1, 0, 2)
+
+
+def _from_panels(block: Floats) -> Floats:
+    rows = block.shape[0]
+    return block.reshape(-1, rows, LANES).transpose(1, 0, 2).reshape(rows, -1)

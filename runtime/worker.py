@@ -59,7 +59,8 @@ class Worker:
         self._plan, training = plan, plan.training
         self._data_folder = data_folder
         self._metrics = named_metrics(plan)
-        self._scalars = np.array([0, training.seed, process.first_row, process.rows], np.int64)
+        numbers = (0, training.seed, process.first_row, process.rows, training.batch)
+        self._scalars = np.array(numbers, np.int64)
         self._arena = memory.allocate(process.memory.arena)
         feeder = self._feeder(TRAIN, once=False) if process.worker is not None else None
         self._train = self._calls(process.train, feeder)
@@ -97,7 +98,7 @@ class Worker:
             for call in calls:
                 call(step)
             yield int(self._scalars[3])
-        self._scalars[3] = self._process.rows
+        self._scalars[3:] = self._process.rows, self._plan.training.batch
 
     def tensor(self, name: str) -> Floats:
         """A tensor of the test program, [rows][columns]."""
@@ -178,17 +179,29 @@ class Worker:
     def _feed(self, program: Program, feeder: Feeder | None) -> Call:
         assert feeder is not None, "only programs of workers are fed"
         process = self._process
-        views, scalars = self._views(program), self._scalars
+        scalars, batch = self._scalars, self._plan.training.batch
+        own = self._views(program, whole=False)
+        others = self._views(program, whole=True)
 
         def fill(step: int) -> None:
             start = time.perf_counter()
-            scalars[3] = feeder.fill(self._batch, process.first_row, process.rows, views)
+            number = self._batch
+            for first, views in own.items():
+                scalars[3] = feeder.fill(number, process.first_row, process.rows, views, first)
+            for first, views in others.items():
+                scalars[4] = feeder.fill(number, 0, batch, views, first)
             self.feeding += time.perf_counter() - start
 
         return fill
 
-    def _views(self, program: Program) -> Mapping[str, Floats]:
-        return {given.field: self._view(given.buffer) for given in program.inputs}
+    def _views(self, program: Program, whole: bool) -> Mapping[int, dict[str, Floats]]:
+        """The buffers of fields, by the first column that they take."""
+        found: dict[int, dict[str, Floats]] = {0: {}}
+        for given in program.inputs:
+            if given.whole == whole:
+                view = self._view(given.buffer)[:, : given.buffer.columns]
+                found.setdefault(given.column, {})[given.field] = view
+        return found
 
     def _view(self, buffer: Buffer) -> Floats:
         """A buffer of the arena, [rows][columns rounded up to whole vectors]."""

@@ -145,6 +145,9 @@ CODES: dict[str, str] = {
     "SG0251": "a file is whole by the library of its format",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
+    "SG0303": "a layer is put at a worker of the group",
+    "SG0304": "a layer is cut on feature only where its kind can be",
+    "SG0305": "layers that share a param are cut so that they need the same part of it",
     "SG0401": "a cluster has as many processes as -np gives",
     "SG0402": "a run has one cluster, one of the program's",
     "SG0403": "a cluster that names np is given -np",

@@ -60,14 +60,19 @@ def _params(layer: Layer, net: NetGraph) -> str:
 def partition(net: PartitionedNet) -> str:
     """The partitioned net: every sub-layer with its rows, every slice with its server."""
     layers = [
-        (s.name, f"on {s.dimension}", f"{s.piece.start} to {s.piece.stop - 1}")
+        (
+            s.name,
+            s.cut if s.cut.startswith("at") else f"on {s.cut}",
+            f"{s.part.row} to {s.part.row + s.part.rows - 1}",
+            f"{s.part.column} to {s.part.column + s.part.columns - 1}",
+        )
         for s in net.sublayers
     ]
     slices = [
         (net.params[s.param].name, s.server, f"{s.start} to {s.stop - 1}") for s in net.slices
     ]
     return (
-        show.table(("sub-layer", "cut", "examples"), layers)
+        show.table(("sub-layer", "cut", "examples", "columns"), layers)
         + "\n\n"
         + show.table(("slice of", "server", "floats"), slices)
         + "\n"

@@ -1,20 +1,34 @@
-"""A plan's programs run in this process, one worker after the other, on arrays at hand.
+"""A plan's programs run in this process, on arrays at hand: workers take turns where they exchange.
 
-No MPI: what is tested is the native code and the plan, not the exchange.
+No MPI: what is tested is the native code and the plan, and of exchanges all but the transport.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.exchange import Tensor, gathered
 from runtime.initialise import initial
 from runtime.packing import pack, unpack
 from singac import schedules
 from singac.codegen import load, native
-from singac.plan.plan import Buffer, Feed, Param, Plan, Process, Program, Run, padded
+from singac.plan.plan import (
+    Buffer,
+    Exchange,
+    Feed,
+    Param,
+    Part,
+    Plan,
+    Process,
+    Program,
+    Receive,
+    Run,
+    Send,
+    padded,
+)
 
 Array = NDArray[np.float64]
 FLOAT = 4
@@ -54,9 +68,17 @@ class InProcess:
     def step(self, batch: Mapping[str, Array], step: int = 0, phase: str = "train") -> Array:
         """Every worker's part of a batch [examples][values]; gives the summed metrics."""
         self.metrics[:] = 0
-        for process in self.plan.processes:
-            if process.worker is not None:
-                self._run(process, batch, step, phase)
+        boxes: dict[tuple[int, int], Array] = {}
+        running = [
+            self._run(process, batch, step, phase, boxes)
+            for process in self.plan.processes
+            if process.worker is not None
+        ]
+        while running:
+            before = len(boxes)
+            done = [next(r, True) for r in running]
+            running = [r for r, over in zip(running, done, strict=True) if not over]
+            assert any(done) or len(boxes) > before, "workers wait for each other"
         return self.metrics
 
     def update(self, step: int = 0) -> None:
@@ -80,44 +102,85 @@ class InProcess:
         for k, state_values in enumerate(self.states):
             state_values[:] = states[k * plan.param_floats : (k + 1) * plan.param_floats]
 
-    def _run(self, process: Process, batch: Mapping[str, Array], step: int, phase: str) -> None:
+    def _run(
+        self,
+        process: Process,
+        batch: Mapping[str, Array],
+        step: int,
+        phase: str,
+        boxes: dict[tuple[int, int], Array],
+    ) -> Iterator[bool]:
+        """Goes on until a part is missing that another worker has yet to send; gives False then."""
         program = process.train if phase == "train" else process.test
         assert program is not None, f"the plan has no {phase} program"
         assert process.worker is not None, "only workers run"
         arena = native.allocate(process.memory.arena)
         floats = arena.view(np.float32)
         floats[:] = np.nan  # nothing may be read before it is written
-        carried = {(process.worker, b.name): _within(b, floats) for b in program.carried}
+        carried = {(process.worker, b.name): _view(arena, b) for b in program.carried}
         for key, state in carried.items():
             state[:] = self.carried.get(key, 0.0)
         stretches = load.load(self.plan, process).stretches
-        scalars = np.array([step, self.plan.training.seed, process.first_row, process.rows])
+        seed, whole = self.plan.training.seed, self.plan.training.batch
+        scalars = np.array([step, seed, process.first_row, process.rows, whole])
         spaces = (arena, self.params, self.gradients[process.worker], self.metrics, scalars)
         for action in program.steps:
             if isinstance(action, Feed):
                 _feed(program, process, arena, batch)
             elif isinstance(action, Run):
                 stretches[action.stretch](*(s.ctypes.data for s in spaces))
+            elif isinstance(action, Send):
+                boxes[action.exchange, process.worker] = _view(arena, action.source).copy()
+            elif isinstance(action, Receive):
+                exchange = self.plan.exchanges[action.exchange]
+                others = [w for w, _ in exchange.received(process.worker)]
+                while not all((action.exchange, w) in boxes for w in others):
+                    yield False
+                _receive(exchange, action, process.worker, arena, boxes)
         self.carried |= {key: state.copy() for key, state in carried.items()}
 
     def _param(self, name: str) -> Param:
         return next(p for p in self.plan.params if p.name == name)
 
 
+def _receive(
+    exchange: Exchange,
+    action: Receive,
+    worker: int,
+    arena: NDArray[np.uint8],
+    boxes: Mapping[tuple[int, int], Array],
+) -> None:
+    """What a transport does, with the boxes of the other workers."""
+
+    def tensor(values: Array, part: Part) -> Tensor:
+        return Tensor(values.ctypes.data, values.strides[0], part)
+
+    sources = {
+        w: tensor(boxes[action.exchange, w], exchange.held[w]) for w, _ in exchange.received(worker)
+    }
+    if action.source is not None:
+        sources[worker] = tensor(_view(arena, action.source), exchange.held[worker])
+    out = tensor(_view(arena, action.out), exchange.wanted[worker])
+    for call in gathered(load.moves(), exchange, worker, out, sources):
+        call.function(*call.arguments)
+
+
+def _view(arena: NDArray[np.uint8], buffer: Buffer) -> Array:
+    """A buffer of the arena with its pads."""
+    start = buffer.offset // FLOAT
+    floats = arena.view(np.float32)[start : start + buffer.floats]
+    view: Array = floats.reshape(buffer.rows, padded(buffer.columns))
+    return view
+
+
 def _feed(
     program: Program, process: Process, arena: NDArray[np.uint8], batch: Mapping[str, Array]
 ) -> None:
     rows = slice(process.first_row, process.first_row + process.rows)
-    floats = arena.view(np.float32)
     for given in program.inputs:
-        view = _within(given.buffer, floats)
-        view[:, : given.buffer.columns] = batch[given.field][rows]
-
-
-def _within(buffer: Buffer, arena: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A buffer of the arena, [rows][columns rounded up to whole vectors]."""
-    start = buffer.offset // FLOAT
-    return arena[start : start + buffer.floats].reshape(buffer.rows, padded(buffer.columns))
+        columns = slice(given.column, given.column + given.buffer.columns)
+        values = batch[given.field][slice(None) if given.whole else rows, columns]
+        _view(arena, given.buffer)[:, : given.buffer.columns] = values
 
 
 def _place(param: Param) -> slice:

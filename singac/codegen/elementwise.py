@@ -41,9 +41,16 @@ class Frame:
     seed: ir.Value
     first_row: ir.Value
     valid_rows: ir.Value
+    valid_batch: ir.Value
     rows: int  # examples of a step
+    batch: int  # those of all workers of a group
     t: ir.Value | None = None  # the step, inside a loop over steps
     moved: Mapping[str, ir.Value] = field(default_factory=dict)  # bytes to the rows of that step
+
+    def valid(self, buffer: Buffer) -> ir.Value:
+        """How many rows of a tensor are examples: it has those of a whole batch, or its own."""
+        whole = buffer.rows // buffer.steps == self.batch
+        return self.valid_batch if whole else self.valid_rows
 
     def start(self, name: str) -> ir.Value:
         """Address of the first element of a buffer, or inside a loop of its part for the step."""
@@ -235,9 +242,10 @@ def _leaf(
         case Variable(name):
             known = values.get(name)
             return load(builder, frame.place(name, row, column)) if known is None else known
-        case Draw(stream, steps):
-            example = frame.place_of_draw(row, steps)
-            element = builder.add(builder.mul(example, i64(columns)), column)
+        case Draw(stream, steps, first, whole):
+            example = row if whole else frame.place_of_draw(row, steps)
+            element = builder.add(builder.mul(example, i64(whole or columns)), column)
+            element = builder.add(element, i64(first))
             return philox.uniform(builder, frame.seed, stream, frame.step, element)
         case Scalar(name):
             raise AssertionError(f"the scalar {name} has no meaning in a layer")

@@ -64,7 +64,7 @@ def emit_softmax_loss(frame: Frame, operation: SoftmaxLoss) -> None:
         total = _exponentials(frame, operation, row, peak)
         label = _label(frame, operation.labels, row)
         example = frame.builder.urem(row, i64(scores.rows // scores.steps))
-        valid = frame.builder.icmp_signed("<", example, frame.valid_rows)
+        valid = frame.builder.icmp_signed("<", example, frame.valid(scores))
         with frame.builder.if_then(valid):
             _add_loss(frame, operation, row, label, peak, total)
         if operation.gradient is not None:
@@ -211,12 +211,12 @@ def valid_rows(frame: Frame, buffer: Buffer) -> Iterator[ir.Value]:
     """A loop over the rows of a buffer that are of examples, step after step."""
     builder = frame.builder
     if buffer.steps == 1:
-        with loop(builder, i64(0), frame.valid_rows) as row:
+        with loop(builder, i64(0), frame.valid(buffer)) as row:
             yield row
         return
     with (
         loop(builder, i64(0), i64(buffer.rows), buffer.rows // buffer.steps) as first,
-        loop(builder, i64(0), frame.valid_rows) as row,
+        loop(builder, i64(0), frame.valid(buffer)) as row,
     ):
         yield builder.add(first, row)
 

@@ -1,7 +1,7 @@
 """A stretch of a plan -> one native function; the only place that knows every operation.
 
 stretch(arena, params, gradients, metrics, scalars)
-scalars: four 64-bit integers, step, seed, first row, valid rows
+scalars: five 64-bit integers, step, seed, first row, valid rows, valid rows of a whole batch
 """
 
 from __future__ import annotations
@@ -61,15 +61,26 @@ def build(stretch: Stretch, host: Host) -> str:
     with entry(module, NAME, ARGUMENTS) as function:
         builder = function.builder
         arena, params, gradients, metrics, scalars = function.arguments
-        step, seed, first_row, valid_rows = (
-            builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(4)
+        step, seed, first_row, valid_rows, valid_batch = (
+            builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(5)
         )
         # fmt: off
         bases = {Space.ARENA: arena, Space.PARAMS: params,
                  Space.GRADIENTS: gradients, Space.METRICS: metrics}
         # fmt: on
         buffers = {b.name: b for b in stretch.buffers}
-        frame = Frame(builder, bases, buffers, step, seed, first_row, valid_rows, stretch.rows)
+        frame = Frame(
+            builder,
+            bases,
+            buffers,
+            step,
+            seed,
+            first_row,
+            valid_rows,
+            valid_batch,
+            stretch.rows,
+            stretch.batch,
+        )
         scratch = offset(builder, arena, stretch.scratch)
         for operation in stretch.operations:
             _emit(frame, operation, host, scratch)

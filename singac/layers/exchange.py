@@ -45,12 +45,14 @@ class Exchange:
     """`out[w] = sum over the workers v, in order, of source[v], where they overlap`.
 
     `held[v]` is what worker v of a group has of the whole tensor, `wanted[w]` what worker w gets;
-    each lies in a tensor of its own. The name is the same at all workers.
+    each lies in a tensor of its own. The name is the same at all workers. What nobody holds of what
+    is wanted is zero, where that may be: of a gradient it means that nothing came of an element.
     """
 
     name: str
     held: tuple[Part, ...]
     wanted: tuple[Part, ...]
+    zeros: bool = False
 
     def sent(self, worker: int) -> Iterator[tuple[int, Part]]:
         """Which other workers need something of this one, and what."""
@@ -83,7 +85,7 @@ class Exchange:
 
     def adjoint(self, name: str) -> Exchange:
         """The exchange of gradients: what was got is given back to whom it came from."""
-        return Exchange(name, self.wanted, self.held)
+        return Exchange(name, self.wanted, self.held, zeros=True)
 
 
 def group_sum(name: str, workers: int, rows: int, columns: int) -> Exchange:

@@ -37,11 +37,15 @@ class Scalar:
 class Draw:
     """A uniform random number in [0, 1), fixed by seed, step, `stream` and the element's place.
 
-    A tensor of a layer unrolled in `steps` has a place for each of them.
+    A tensor of a layer unrolled in `steps` has a place for each of them. With `whole`, the tensor
+    has all rows of a batch, and of so many columns those from `column` on; the place is that in the
+    whole layer.
     """
 
     stream: int
     steps: int = 1
+    column: int = 0
+    whole: int = 0
 
 
 @dataclass(frozen=True, slots=True)

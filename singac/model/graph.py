@@ -7,7 +7,7 @@ sources stand before their consumers, and otherwise in declaration order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -35,12 +35,22 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """All rows of a batch, and of `whole` columns those from `column` on."""
+
+    column: int
+    whole: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A layer of the net, in `steps` copies where it is unrolled.
 
     `kind` is None for a field of the data, and for the result of an earlier step: no arrow leads
     to that, so that sources stand before consumers though a step depends on the one before.
-    `partner` is the other end of an undirected connection.
+    `partner` is the other end of an undirected connection. In the net of one worker a layer may be
+    a `strip` of the whole one, otherwise it has the worker's rows; where workers are joined, `link`
+    has the layers of the whole net that it leads to, each with the slot it feeds.
     """
 
     name: str
@@ -53,6 +63,13 @@ class Layer:
     steps: int = 1
     delay: Delay | None = None
     partner: str | None = None
+    strip: Strip | None = None
+    link: tuple[tuple[str, int], ...] | None = None
+
+    @property
+    def is_field(self) -> bool:
+        """Whether it is a field of the data."""
+        return self.kind is None and self.delay is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,26 @@ class NetGraph:
     def _is_hidden(self, name: str) -> bool:
         kind = self._layers[name].kind
         return kind is not None and kind.end is End.HIDDEN
+
+    def needed(self, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
+        """Layers that a loss, a metric, another worker or a watched layer depends on."""
+        wanted: dict[str, None] = {}
+        for layer in reversed(self.layers()):
+            measures = layer.kind is not None and bool(layer.kind.metrics)
+            if measures or layer.link is not None or layer.name in watched:
+                wanted |= dict.fromkeys(self._depended_on(layer.name, wanted))
+        return tuple(layer for layer in self.layers() if layer.name in wanted)
+
+    def _depended_on(self, name: str, known: Mapping[str, None]) -> dict[str, None]:
+        """A layer and all that lead to it, at this step or an earlier one."""
+        found: dict[str, None] = {}
+        asked = [name]
+        while asked:
+            layer = self.layer(asked.pop())
+            if layer.name not in found and layer.name not in known:
+                found[layer.name] = None
+                asked += layer.sources if layer.delay is None else (layer.delay.of,)
+        return found
 
     def between(self, first: str, last: str) -> tuple[str, ...]:
         """Every layer on a path from `first` to `last`, both included; empty without a path."""

@@ -9,13 +9,18 @@ Cutting at vectors of 16 floats and nowhere else keeps the servers within one ve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from singac.diagnostics import Diagnostic, Failed, Place, Report
+from singac.layers.exchange import NOTHING, Part
 from singac.layers.kind import Dimension
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
+from singac.partition.assign import Placing, assign
+from singac.partition.connect import Connector, Fed, Linked, WorkerNet, worker_nets
+from singac.partition.pieces import WHOLE, blocks_of, clash
 from singac.partition.space import LANES, Layout, Param, Slice, matrix, padded
 from singac.partition.split import Piece, split
 from singac.syntax import tree
@@ -25,12 +30,12 @@ BATCH = "batch"
 
 @dataclass(frozen=True, slots=True)
 class SubLayer:
-    """`fc1@2`: the piece of a layer that one worker of the group computes, here rows of a batch."""
+    """`fc1@2`: the part of a layer that one worker of the group computes; `cut` as in a rule."""
 
     layer: Layer
     worker: int
-    dimension: Dimension
-    piece: Piece
+    cut: str
+    part: Part
 
     @property
     def name(self) -> str:
@@ -39,7 +44,11 @@ class SubLayer:
 
 @dataclass(frozen=True, slots=True)
 class PartitionedNet:
-    """A net cut for the workers of one group, its params cut for the servers of one group."""
+    """A net cut for the workers of one group, its params cut for the servers of one group.
+
+    `graph` is the whole net, `nets` those of the workers, one object where workers do alike;
+    `links` are the connections between them.
+    """
 
     name: str
     graph: NetGraph
@@ -47,6 +56,8 @@ class PartitionedNet:
     rows: tuple[Piece, ...]
     params: tuple[Param, ...]
     slices: tuple[Slice, ...]
+    nets: tuple[WorkerNet, ...]
+    links: tuple[Linked, ...] = ()
 
     def of_worker(self, worker: int) -> tuple[SubLayer, ...]:
         """The sub-layers of one worker, sources first."""
@@ -80,31 +91,64 @@ def _asks_for_a_choice(diagnostic: Diagnostic, choices: Choices) -> bool:
 def partition(model: Model) -> PartitionedNet:
     """The net of a model cut as its partition and topology say. Raises `Failed`."""
     report = Report()
-    _check_dimensions(model, report)
     _check_batch(model, report)
     report.stop_if_any()
-    topology = model.cluster.topology
+    topology, graph = model.cluster.topology, model.net.graph
     rows = split(model.train.training.batch, topology.workers_per_group)
-    sublayers = tuple(
-        SubLayer(layer, worker, Dimension.BATCH, piece)
-        for layer in model.net.graph.layers()
-        for worker, piece in enumerate(rows)
-    )
-    params = place_params(tuple(model.net.graph.params.values()))
+    placed = assign(model, rows, report)
+    report.stop_if_any()
+    nets, links = _connected(model, placed, report)
+    params = place_params(tuple(graph.params.values()), _blocks(graph, nets))
     slices = cut_params(params, topology.servers_per_group)
     name = BATCH if model.rules is None else model.rules.name
-    return PartitionedNet(name, model.net.graph, sublayers, rows, params, slices)
+    return PartitionedNet(name, graph, _sublayers(graph, placed), rows, params, slices, nets, links)
 
 
-def _check_dimensions(model: Model, report: Report) -> None:
-    """A group of one worker is cut nowhere, whatever the rules say."""
-    if model.rules is None or model.cluster.topology.workers_per_group == 1:
-        return
-    for cut in model.rules.cuts.values():
-        if cut.dimension != Dimension.BATCH:
-            written = f"on {cut.dimension}" if cut.dimension else f"at {cut.worker}"
-            message = f"`{written}` is parsed but cannot be compiled yet"
-            report.error("SG0190", message, cut.span, help="put these layers on batch")
+def _connected(
+    model: Model, placed: Mapping[str, Placing], report: Report
+) -> tuple[tuple[WorkerNet, ...], tuple[Linked, ...]]:
+    """The nets of the workers and their connections; all the whole net where all is on batch."""
+    graph = model.net.graph
+    if all(placing.dimension is Dimension.BATCH for placing in placed.values()):
+        fields = [layer for layer in graph.layers() if layer.is_field]
+        fed = tuple(Fed(f.name, f.name, 0, False) for f in fields)
+        alone = WorkerNet(graph, fed, dict.fromkeys(graph.params, WHOLE))
+        return (alone,) * model.cluster.topology.workers_per_group, ()
+    connector = Connector(graph, placed)
+    nets = connector.connect()
+    pieces = [{n: tuple(p) for n, p in net.pieces.items()} for net in nets]
+    for param in graph.params.values():
+        if clash(param, pieces):
+            _report_clash(model, param, report)
+    report.stop_if_any()
+    return worker_nets(graph, nets), tuple(connector.links.values())
+
+
+def _report_clash(model: Model, param: NetParam, report: Report) -> None:
+    """Two layers that share a param and are cut so that they need different parts of it."""
+    users = [u for u in model.net.graph.layers() if param.name in (p.name for p in u.params)]
+    names = " and ".join(f"`{u.name}`" for u in users)
+    cuts = model.rules.cuts if model.rules is not None else {}
+    spans = [cuts[u.name].span for u in users if u.name in cuts]
+    message = f"{names} share `{param.name}` and are cut so that they need different parts of it"
+    help = f"put {names} on batch"
+    at = spans[0] if spans else param.span
+    report.error("SG0305", message, at, related=(Place(param.span, "the param"),), help=help)
+
+
+def _blocks(graph: NetGraph, nets: tuple[WorkerNet, ...]) -> Mapping[str, tuple[int, ...]]:
+    """The blocks of rows in which params lie that are cut along rows."""
+    pieces = {n: [net.pieces[n] for net in nets if n in net.pieces] for n in graph.params}
+    return {name: blocks_of(graph.params[name], found) for name, found in pieces.items()}
+
+
+def _sublayers(graph: NetGraph, placed: Mapping[str, Placing]) -> tuple[SubLayer, ...]:
+    return tuple(
+        SubLayer(layer, worker, placed[layer.name].text, part)
+        for layer in graph.layers()
+        for worker, part in enumerate(placed[layer.name].parts)
+        if part != NOTHING
+    )
 
 
 def _check_batch(model: Model, report: Report) -> None:
@@ -121,7 +165,9 @@ def _check_batch(model: Model, report: Report) -> None:
     report.error("SG0302", message, span, label, related=related, help=help)
 
 
-def place_params(params: tuple[NetParam, ...]) -> tuple[Param, ...]:
+def place_params(
+    params: tuple[NetParam, ...], blocks: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Param, ...]:
     """Params end to end in the param space, matrices in panels of 16 columns or in rows."""
     placed: list[Param] = []
     start = 0
@@ -140,6 +186,7 @@ def place_params(params: tuple[NetParam, ...]) -> tuple[Param, ...]:
                 param.lr_scale,
                 param.wd_scale,
                 param.follows,
+                (blocks or {}).get(param.name, ()),
             )
         )
         start += floats

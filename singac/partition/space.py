@@ -49,6 +49,7 @@ class Param:
     """A param: canonical shape and its place in the param space, `start` and `floats` in floats.
 
     One that `follows` moves by this share towards what is pushed for it; others are learnt.
+    With `blocks`, it lies as one matrix in panels after the other, which begin at these rows.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Param:
     lr_scale: float = 1.0
     wd_scale: float = 1.0
     follows: float = 0.0
+    blocks: tuple[int, ...] = ()
 
     @property
     def matrix(self) -> tuple[int, int]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from singac.diagnostics import Span
-from singac.layers.kind import Dimension, columns
 from singac.model.graph import Layer
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet, SubLayer
@@ -29,16 +28,15 @@ def _placed(layer: Layer, pieces: list[SubLayer]) -> PlacedLayer:
         layer.shape,
         tuple(dict.fromkeys(use.name for use in layer.params)),
         _place(layer.span),
-        pieces[0].dimension.value if pieces else "",
+        pieces[0].cut,
         tuple(_held(pieces)),
     )
 
 
 def _held(pieces: list[SubLayer]) -> Iterator[Held]:
     for piece in pieces:
-        assert piece.dimension is Dimension.BATCH, "a layer is cut on what its pieces say"
-        width = columns(piece.layer.shape)
-        yield Held(piece.worker, piece.piece.start, piece.piece.size, 0, width)
+        part = piece.part
+        yield Held(piece.worker, part.row, part.rows, part.column, part.columns)
 
 
 def places_of(model: Model) -> tuple[Place, ...]:

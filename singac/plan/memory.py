@@ -26,8 +26,8 @@ FLOAT_BYTES = 4
 class Memory:
     """A tensor of `steps` steps that is kept from `first` to `last`.
 
-    It has room for the `before` steps in front of its own and the `after` steps behind them. One
-    `of_batch` has one row whatever the batch is.
+    It has room for the `before` steps in front of its own and the `after` steps behind them. Its
+    rows are a worker's, or with a `batch` all of so many; one `of_batch` has one row in any case.
     """
 
     name: str
@@ -38,9 +38,11 @@ class Memory:
     first: int
     last: int
     of_batch: bool = False
+    batch: int = 0
 
-    def step_rows(self, rows: int) -> int:
-        return 1 if self.of_batch else rows
+    def step_rows(self, own: int) -> int:
+        """Rows of a step, where a worker has `own` rows of a batch."""
+        return 1 if self.of_batch else self.batch or own
 
     def step_bytes(self, rows: int) -> int:
         return self.step_rows(rows) * padded(self.columns) * FLOAT_BYTES
@@ -68,7 +70,11 @@ class Memory:
 
 
 def memories(
-    items: Sequence[Item], order: Order, fields: Sequence[str], watched: Sequence[str]
+    items: Sequence[Item],
+    order: Order,
+    fields: Sequence[str],
+    watched: Sequence[str],
+    batch: int,
 ) -> dict[str, Memory]:
     """Tensors that some operation reads, from their first to their last touch.
 
@@ -90,7 +96,8 @@ def memories(
         before = max([0, *(-start for start, _ in parts)])
         after = max([0, *(stop - steps[name] for _, stop in parts)])
         room, alive = (steps[name], before, after), (first[name], last[name])
-        found[name] = Memory(name, order.columns[name], *room, *alive, name in order.of_batch)
+        rows = name in order.of_batch, batch if name in order.whole else 0
+        found[name] = Memory(name, order.columns[name], *room, *alive, *rows)
     return found
 
 

@@ -24,6 +24,7 @@ from singac.plan.items import PullParam as PullParam
 from singac.plan.items import PushParam as PushParam
 from singac.plan.items import gradient_of as gradient_of
 from singac.plan.loops import distribute, names_in, of_one_step
+from singac.plan.strips import in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Order:
     steps      of each tensor: one outside an unrolled part of the net
     carried    tensors that keep a state from batch to batch, and how many steps of it
     of_batch   tensors with one row for the whole batch; others have a row an example
+    whole      tensors that have all rows of a batch; the others have the worker's
     """
 
     items: tuple[Item, ...]
@@ -41,6 +43,7 @@ class Order:
     steps: Mapping[str, int] = field(default_factory=dict)
     carried: Mapping[str, int] = field(default_factory=dict)
     of_batch: frozenset[str] = frozenset()
+    whole: Mapping[str, None] = field(default_factory=dict)
 
     @property
     def extents(self) -> Mapping[str, tuple[bool, int]]:
@@ -48,33 +51,70 @@ class Order:
         return {name: (name in self.of_batch, size) for name, size in self.columns.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a worker's part of a net must know of the whole: its metrics, and where gradients go.
+
+    `learning` are the layers whose gradient is of use, `given` the layers that write the gradient
+    of a source, each with its slot.
+    """
+
+    metrics: Mapping[str, Mapping[str, str]]
+    learning: Mapping[str, None]
+    given: Mapping[tuple[str, int], None]
+
+
+def flow_of(graph: NetGraph, batch: int) -> Flow:
+    """The flow of gradients through a whole net."""
+    names = metric_names(graph)
+    backward = _Backward(graph, batch, Flow(names, {}, {}))
+    backward.operations()
+    return Flow(names, backward.learning, backward.given)
+
+
 def test_order(
     graph: NetGraph,
     batch: int,
     watched: Sequence[str],
     carry: Sequence[str] = (),  # noqa: PT028 (this is no test)
+    flow: Flow | None = None,  # noqa: PT028
 ) -> Order:
-    """Operations that measure the net's losses and metrics on a batch, and compute `watched`."""
-    items = forward(graph, batch, needed(graph, watched), training=False)
+    """Operations that measure the net's losses and metrics on a batch, and compute `watched`.
+
+    Of a part of a net the `flow` is that of the whole.
+    """
+    names = flow.metrics if flow is not None else None
+    items = forward(graph, batch, needed(graph, watched), False, names)
     states = _States(graph, carry)
     ahead = distribute(states.around(items), states.steps)
     kept = {n: states.steps[n] for n in watched if n in states.steps}
     columns = {**tensor_columns(graph), **states.columns}
     steps = {**of_one_step(ahead, states.steps), **kept}
-    return Order(ahead, columns, steps, states.carried, of_batch(graph))
+    return Order(ahead, columns, steps, states.carried, of_batch(graph), _whole(graph))
 
 
-def train_order(graph: NetGraph, batch: int, carry: Sequence[str] = ()) -> Order:
-    """Operations of a training step, backward included."""
+def train_order(
+    graph: NetGraph, batch: int, carry: Sequence[str] = (), flow: Flow | None = None
+) -> Order:
+    """Operations of a training step, backward included; the flow is that of the whole net."""
+    flow = flow or Flow(metric_names(graph), {}, {})
     states = _States(graph, carry)
-    ahead = states.around(forward(graph, batch, needed(graph), training=True))
-    backward = _Backward(graph, batch)
+    ahead = states.around(forward(graph, batch, needed(graph), True, flow.metrics))
+    backward = _Backward(graph, batch, flow)
     pushed = with_pushes(graph, backward.operations())
     steps = {**states.steps, **backward.steps}
     learnt = _ended(pushed, steps)
     items = (*distribute(ahead, steps), *distribute(learnt, steps))
     columns = {**tensor_columns(graph), **states.columns, **backward.columns}
-    return Order(items, columns, of_one_step(items, steps), states.carried, of_batch(graph))
+    whole = {**_whole(graph), **backward.whole}
+    steps = of_one_step(items, steps)
+    return Order(items, columns, steps, states.carried, of_batch(graph), whole)
+
+
+def _whole(graph: NetGraph) -> dict[str, None]:
+    """The tensors of layers that have all rows of a batch."""
+    strips = [layer for layer in graph.layers() if layer.strip is not None]
+    return dict.fromkeys(n for s in strips for n in (s.name, *_inner(graph, s)))
 
 
 def tensor_columns(graph: NetGraph) -> dict[str, int]:
@@ -205,40 +245,31 @@ def use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]
 
 
 def needed(graph: NetGraph, watched: Sequence[str] = ()) -> tuple[Layer, ...]:
-    """Layers that a loss, a metric or a watched layer depends on, sources first."""
-    wanted: dict[str, None] = {}
-    for layer in reversed(graph.layers()):
-        measures = layer.kind is not None and bool(layer.kind.metrics)
-        if measures or layer.name in watched:
-            wanted |= dict.fromkeys(_depended_on(graph, layer.name, wanted))
-    return tuple(layer for layer in graph.layers() if layer.name in wanted)
+    """Layers that a loss, a metric, another worker or a watched layer depends on, sources first."""
+    return graph.needed(watched)
 
 
-def _depended_on(graph: NetGraph, name: str, known: Mapping[str, None]) -> dict[str, None]:
-    """A layer and all that lead to it, at this step or an earlier one."""
-    found: dict[str, None] = {}
-    asked = [name]
-    while asked:
-        layer = graph.layer(asked.pop())
-        if layer.name not in found and layer.name not in known:
-            found[layer.name] = None
-            asked += layer.sources if layer.delay is None else (layer.delay.of,)
-    return found
-
-
-def forward(graph: NetGraph, batch: int, layers: Sequence[Layer], training: bool) -> Sequence[Item]:
+def forward(
+    graph: NetGraph,
+    batch: int,
+    layers: Sequence[Layer],
+    training: bool,
+    names: Mapping[str, Mapping[str, str]] | None = None,
+) -> Sequence[Item]:
+    """Operations of the layers in order; `names` are those of the whole net's metrics."""
     items: list[Item] = []
     pulled: dict[str, None] = {}
-    metrics = metric_names(graph)
+    metrics = metric_names(graph) if names is None else names
     tops = [hidden.name for _, hidden in graph.pairs()]
     for layer in layers:
         if layer.kind is None:
             continue
-        for use in layer.params:
-            if use.name not in pulled:
-                items.append(PullParam(use.name))
-                pulled[use.name] = None
-        items += layer.kind.forward(use_of(graph, batch, layer, metrics[layer.name]), training)
+        for param in layer.params:
+            if param.name not in pulled:
+                items.append(PullParam(param.name))
+                pulled[param.name] = None
+        use = use_of(graph, batch, layer, metrics.get(layer.name, {}))
+        items += in_place(layer, layer.kind.forward(use, training))
         if not training and layer.name in tops:
             energy, pair = layer.kind.energy, pair_of(graph, batch, layer)
             assert energy is not None, "a hidden layer says what its connection means"
@@ -256,15 +287,16 @@ def pair_of(graph: NetGraph, batch: int, hidden: Layer) -> Pair:
 class _Backward:
     """Reverse-mode differentiation over the layers that a loss depends on."""
 
-    def __init__(self, graph: NetGraph, batch: int) -> None:
-        self.graph, self.batch = graph, batch
+    def __init__(self, graph: NetGraph, batch: int, flow: Flow) -> None:
+        self.graph, self.batch, self.flow = graph, batch, flow
         self.layers = needed(graph)
         self.learning = self._learning()
         self.parts: dict[str, list[str]] = {}
         self.columns: dict[str, int] = {}
         self.begun: dict[str, None] = {}
         self.steps: dict[str, int] = {}
-        self.metrics = metric_names(graph)
+        self.whole: dict[str, None] = {}
+        self.given: dict[tuple[str, int], None] = {}
         self.delayed = [d for d in self.layers if d.delay is not None and d.name in self.learning]
 
     def _learning(self) -> dict[str, None]:
@@ -275,9 +307,14 @@ class _Backward:
             size = len(found)
             for layer in self.layers:
                 sources = layer.sources if layer.delay is None else (layer.delay.of,)
-                if layer.params or any(s in found for s in sources):
+                known = layer.name in self.flow.learning or self._learns(layer)
+                if known or layer.params or any(s in found for s in sources):
                     found[layer.name] = None
         return found
+
+    def _learns(self, layer: Layer) -> bool:
+        """Whether a gradient comes back through a connection, be it from this worker or not."""
+        return any(served in self.flow.given for served in layer.link or ())
 
     def operations(self) -> list[list[Operation]]:
         """The operations of each layer, last layer first.
@@ -286,7 +323,7 @@ class _Backward:
         over steps puts it in its place.
         """
         while True:
-            self.parts, self.begun = {}, {}
+            self.parts, self.begun, self.given = {}, {}, {}
             layers = [self._layer(layer) for layer in reversed(self.layers)]
             handing = [d for d in self.delayed if d.name in self.parts]
             if handing == self.delayed:
@@ -301,6 +338,8 @@ class _Backward:
 
     def _size(self, name: str, layer: Layer) -> None:
         self.columns[name], self.steps[name] = columns(layer.shape), layer.steps
+        if layer.strip is not None:
+            self.whole[name] = None
 
     def _parts_of(self, layer: Layer) -> list[str]:
         """Parts of the gradient of a layer's result, what later steps hand back among them."""
@@ -314,10 +353,10 @@ class _Backward:
     def _layer(self, layer: Layer) -> list[Operation]:
         parts = self._parts_of(layer)
         ends = layer.kind is not None and layer.kind.is_loss
-        if layer.kind is None or not (ends or parts):
+        if layer.kind is None or not (ends or parts or self._learns(layer)):
             return []
         operations: list[Operation] = []
-        own = None if ends else parts[0]
+        own = parts[0] if parts and not ends else None
         if len(parts) > 1:
             own = gradient_of(layer.name)
             self._size(own, layer)
@@ -326,12 +365,14 @@ class _Backward:
         params = {u.role: gradient_of(u.name) for u in layer.params}
         begun = tuple(n for n in params.values() if n in self.begun)
         wanted = Wanted(own, sources, params, begun)
-        use = use_of(self.graph, self.batch, layer, self.metrics[layer.name])
-        made = layer.kind.backward(use, wanted)
+        metrics = self.flow.metrics.get(layer.name, {})
+        use = use_of(self.graph, self.batch, layer, metrics)
+        made = in_place(layer, layer.kind.backward(use, wanted))
         written = [n for operation in made for n in writes(operation)]
         self.begun |= dict.fromkeys(n for n in params.values() if n in written)
-        for source, name in zip(layer.sources, sources, strict=True):
+        for slot, (source, name) in enumerate(zip(layer.sources, sources, strict=True)):
             if name is not None and name in written:
+                self.given[layer.name, slot] = None
                 self.parts.setdefault(source, []).append(name)
         return [*operations, *made]
 

@@ -162,7 +162,8 @@ Step = Feed | Run | Push | Pull | Serve | Norm | Clip | Send | Receive
 class Stretch:
     """Operations between two exchanges, compiled to one native function.
 
-    `buffers` are those the operations name. `rows` is the worker's part of a batch.
+    `buffers` are those the operations name. `rows` is the worker's part of a `batch`; a tensor of
+    as many rows as the batch has all of it.
     """
 
     name: str
@@ -171,14 +172,20 @@ class Stretch:
     buffers: tuple[Buffer, ...]
     scratch: int
     scratch_bytes: int
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Field `field` of the data goes to `buffer`."""
+    """Field `field` of the data goes to `buffer`: the worker's rows, or those of a `whole` batch.
+
+    Of its columns as many as the buffer has, from `column` on.
+    """
 
     field: str
     buffer: Buffer
+    column: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

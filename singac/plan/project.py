@@ -29,7 +29,9 @@ from singac.layers.operations import (
 )
 from singac.model.algorithms import ALGORITHMS
 from singac.model.resolve import Model
+from singac.partition.connect import WorkerNet
 from singac.partition.partition import PartitionedNet
+from singac.partition.pieces import lying
 from singac.partition.split import Piece
 from singac.plan import estimate
 from singac.plan.contrast import contrast_order
@@ -37,7 +39,7 @@ from singac.plan.fuse import fuse
 from singac.plan.items import Item, PullParam, PushParam, gradient_of
 from singac.plan.layers import placed_layers, places_of
 from singac.plan.memory import memories, views
-from singac.plan.order import Order, metrics_of, test_order, train_order
+from singac.plan.order import Flow, Order, flow_of, metrics_of, test_order, train_order
 from singac.plan.place import Wish, place
 from singac.plan.plan import (
     FORMAT_VERSION,
@@ -137,7 +139,8 @@ class _Projector:
     stretches: dict[Stretch, int] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
-    phases: dict[tuple[str, int], _Phase] = field(default_factory=dict)
+    phases: dict[tuple[str, int, int], _Phase] = field(default_factory=dict)
+    flows: list[Flow] = field(default_factory=list)
 
     def process(self, seat: Seat) -> Process:
         topology, worker, server = self.model.cluster.topology, seat.worker, seat.server
@@ -171,7 +174,7 @@ class _Projector:
     def tester(self) -> Process:
         """A process that has all rows of a batch and trains nothing."""
         rows = self.net.rows[0].size
-        phase = self._order("test", rows)
+        phase = self._order("test", 0, rows)
         steps = (Feed(), *self._steps("test", phase, rows, lone=True))
         buffers = tuple(phase.buffers.values())
         test = Program("test", steps, buffers, phase.inputs, phase.carried)
@@ -193,18 +196,38 @@ class _Projector:
         served = self._serving(server) if turns and server is not None else []
         if worker is None:
             return Program(name, tuple(served), (), ())
-        phase = self._order(name, rows)
-        lone = len(topology.seats()) == 1
-        member = worker % topology.workers_per_group
+        lone, member = len(topology.seats()) == 1, self._member(worker)
+        phase = self._order(name, member, rows)
         steps = self._steps(name, phase, rows, lone, member)
+        if name == "train":
+            others = self._others(phase)
+            steps = [*map(Pull, others), *steps, *map(Push, others)]
         buffers = tuple(phase.buffers.values())
         return Program(name, (Feed(), *steps, *served), buffers, phase.inputs, phase.carried)
 
     def _serving(self, server: int) -> list[Step]:
         """What a server does with the gradients of a step."""
-        learned = _learned(self._order("train", self.net.rows[0].size).items)
         own = server % self.model.cluster.topology.servers_per_group
-        return self._clipped(own, learned)
+        return self._clipped(own, self._learned())
+
+    def _member(self, worker: int) -> int:
+        """A worker's number in its group."""
+        return worker % self.model.cluster.topology.workers_per_group
+
+    def _learned(self) -> tuple[str, ...]:
+        """The params that some worker of a group has a gradient of, in the order of pushes."""
+        found: dict[str, None] = {}
+        for member, net in enumerate(self.net.nets):
+            if member == 0 or net is not self.net.nets[member - 1]:
+                phase = self._order("train", member, self.net.rows[member].size)
+                found |= dict.fromkeys(_learned(phase.items))
+        return tuple(found)
+
+    def _others(self, phase: _Phase) -> list[int]:
+        """Params of which only other workers have a part: the servers wait for all workers."""
+        index = {p.name: k for k, p in enumerate(self.net.params)}
+        own = _learned(phase.items)
+        return [index[name] for name in self._learned() if name not in own]
 
     def _clipped(self, server: int, learned: Sequence[str]) -> list[Step]:
         """The serving of a server, and before it what clipping by the whole norm needs."""
@@ -278,25 +301,25 @@ class _Projector:
         )
         scratch = max((self.scratch(o, phase.buffers) for o in operations), default=0)
         label = f"{phase_name}: {_span_of(inner)}"
-        stretch = Stretch(label, rows, operations, buffers, phase.scratch, scratch)
+        batch = self.model.train.training.batch
+        stretch = Stretch(label, rows, operations, buffers, phase.scratch, scratch, batch)
         return self.stretches.setdefault(stretch, len(self.stretches))
 
     # -- buffers -----------------------------------------------------------------------------------
 
-    def _order(self, name: str, rows: int) -> _Phase:
-        key = (name, rows)
+    def _order(self, name: str, member: int, rows: int) -> _Phase:
+        key = (name, id(self.net.nets[member]), rows)
         if key not in self.phases:
-            self.phases[key] = self._phase(name, rows)
+            self.phases[key] = self._phase(name, self.net.nets[member], rows)
         return self.phases[key]
 
-    def _phase(self, name: str, rows: int) -> _Phase:
-        training, graph = self.model.train.training, self.net.graph
-        batch, carry = training.batch, training.carry
-        trains = name == "train"
-        order = self._train_order() if trains else test_order(graph, batch, self.watched, carry)
-        items = fuse(self._summed(name, order, rows), order.extents)
-        tensors = memories(items, order, self._fields(), () if trains else self.watched)
-        buffers = {b.name: b for b in self._fixed_buffers()}
+    def _phase(self, name: str, net: WorkerNet, rows: int) -> _Phase:
+        trains, batch = name == "train", self.model.train.training.batch
+        order = self._train_order(net) if trains else self._test_order(net)
+        items = fuse(self._exchanges(name, order, rows), order.extents)
+        fed = [f.layer for f in net.fed]
+        tensors = memories(items, order, fed, () if trains else self.watched, batch)
+        buffers = {b.name: b for b in self._fixed_buffers(net)}
         sizes = {**buffers, **views(items, tensors, rows, dict.fromkeys(tensors, 0))}
         largest = max((self.scratch(o, sizes) for o in _only(items)), default=0)
         wishes = [t.wish(rows) for t in tensors.values() if t.name not in order.carried]
@@ -309,7 +332,11 @@ class _Projector:
             offsets[kept] = at
             at += tensors[kept].bytes(rows)
         buffers |= views(items, tensors, rows, offsets)
-        inputs = tuple(Input(f, buffers[f]) for f in self._fields() if f in buffers)
+        inputs = tuple(
+            Input(f.field, buffers[f.layer], f.column, f.whole)
+            for f in net.fed
+            if f.layer in buffers
+        )
         carried = tuple(buffers[n] for n in order.carried)
         return _Phase(items, buffers, inputs, carried, offsets[SCRATCH], arena + 2 * first)
 
@@ -318,20 +345,37 @@ class _Projector:
         floats = (k * padded(order.columns[n]) for n, k in order.carried.items())
         return sum(floats) * rows * FLOAT_BYTES
 
-    def _train_order(self) -> Order:
+    def _flow(self, net: WorkerNet) -> Flow | None:
+        """What the net of one worker must know of the whole, if it is a part of it."""
+        if net.graph is self.net.graph:
+            return None
+        if not self.flows:
+            self.flows.append(flow_of(self.net.graph, self.model.train.training.batch))
+        return self.flows[0]
+
+    def _train_order(self, net: WorkerNet) -> Order:
         training = self.model.train.training
         algorithm = ALGORITHMS[training.algorithm]
         if algorithm.contrasts:
             gibbs = Gibbs(training.gibbs, persistent=algorithm.persistent)
-            return contrast_order(self.net.graph, training.batch, gibbs)
-        return train_order(self.net.graph, training.batch, training.carry)
+            return contrast_order(net.graph, training.batch, gibbs)
+        return train_order(net.graph, training.batch, training.carry, self._flow(net))
 
-    def _summed(self, phase_name: str, order: Order, rows: int) -> list[Item]:
-        """Sums over the group as exchanges; of a worker alone they are copies."""
+    def _test_order(self, net: WorkerNet) -> Order:
+        training, watched = self.model.train.training, self.watched
+        return test_order(net.graph, training.batch, watched, training.carry, self._flow(net))
+
+    def _exchanges(self, phase_name: str, order: Order, rows: int) -> list[Item]:
+        """Exchanges under the name of their phase, sums over the group among them; of a worker
+        alone those are copies.
+        """
         workers = self.model.cluster.topology.workers_per_group
         items: list[Item] = []
         for item in order.items:
-            if not isinstance(item, GroupSum):
+            if isinstance(item, Redistribute):
+                exchange = replace(item.exchange, name=f"{phase_name}: {item.exchange.name}")
+                items.append(replace(item, exchange=exchange))
+            elif not isinstance(item, GroupSum):
                 items.append(item)
             elif workers == 1:
                 assign = Assign(item.out, Variable(item.source))
@@ -343,17 +387,16 @@ class _Projector:
                 items.append(Redistribute(exchange, item.out, item.source))
         return items
 
-    def _fields(self) -> list[str]:
-        return [f.name for f in self.model.dataset.facts.fields]
-
-    def _fixed_buffers(self) -> list[Buffer]:
-        """Params, gradients and metrics, whose places no lifetime decides."""
+    def _fixed_buffers(self, net: WorkerNet) -> list[Buffer]:
+        """Metrics, and a worker's parts of params and gradients: all have a fixed place."""
         found = []
         for param in self.net.params:
-            rows, columns = param.matrix
-            at = param.start * FLOAT_BYTES
+            if param.name not in net.pieces:
+                continue
+            part = lying(param, net.pieces[param.name])
+            at, sizes = part.start * FLOAT_BYTES, (part.rows, part.columns, part.layout)
             spaces = ((param.name, Space.PARAMS), (gradient_of(param.name), Space.GRADIENTS))
-            found += [Buffer(n, space, at, rows, columns, param.layout) for n, space in spaces]
+            found += [Buffer(n, space, at, *sizes) for n, space in spaces]
         for k, metric in enumerate(metrics_of(self.net.graph)):
             found.append(Buffer(metric_buffer(metric), Space.METRICS, 8 * k, 1, 1))
         return found
@@ -367,9 +410,17 @@ class _Projector:
         if worker is None:
             return Memory(0, params, 0, states)
         phases = ("train", "test") if self._tests() else ("train",)
-        arena = max(self._order(name, rows).arena for name in phases)
+        orders = [self._order(name, self._member(worker), rows) for name in phases]
+        arena = max(order.arena for order in orders)
         apart = server is not None and self.model.cluster.topology.servers_in_threads
-        return Memory(arena, params * (1 + apart), params, states)
+        mail = sum(self._mail_bytes(order, self._member(worker)) for order in orders)
+        return Memory(arena, params * (1 + apart), params, states, mail)
+
+    def _mail_bytes(self, phase: _Phase, member: int) -> int:
+        """What a worker puts before the others of its group in a phase."""
+        moved = [i for i in phase.items if isinstance(i, Redistribute)]
+        parts = [m.exchange.held[member] for m in moved if m.exchange.sends(member)]
+        return sum(p.rows * padded(p.columns) for p in parts) * FLOAT_BYTES
 
     def _owned(self, server: int | None) -> list[Slice]:
         if server is None:
@@ -391,9 +442,11 @@ class _Projector:
             served = sum(s.stop - s.start for s in owned) * FLOAT_BYTES * others
             sent, received = sent + served, received + served
         if process.worker is not None:
-            phase = self._order("train", process.rows)
-            operations = _only(phase.items)
-            flops += sum(estimate.flops(o, phase.buffers, process.rows) for o in operations)
+            phase = self._order("train", self._member(process.worker), process.rows)
+            flops += sum(
+                estimate.flops(o, phase.buffers, _rows_of(o, phase.buffers, process.rows))
+                for o in _only(phase.items)
+            )
             hosts = self._hosts(topology.group_of_worker(process.worker))
             moved = estimate.moved_floats(self.net.slices, hosts, process.rank) * FLOAT_BYTES
             out, back = self._exchanged(process.train, process.worker)
@@ -405,8 +458,8 @@ class _Projector:
         sent = received = 0
         for step in program.steps:
             if isinstance(step, Send | Receive):
-                member = worker % self.model.cluster.topology.workers_per_group
-                out, back = estimate.exchanged_bytes(self.exchanges[step.exchange], member)
+                exchange = self.exchanges[step.exchange]
+                out, back = estimate.exchanged_bytes(exchange, self._member(worker))
                 sent += out if isinstance(step, Send) else 0
                 received += back if isinstance(step, Receive) else 0
         return sent, received
@@ -428,6 +481,12 @@ def _only(items: Sequence[Item]) -> list[Operation]:
 
 def _learned(items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(i.param for i in items if isinstance(i, PushParam))
+
+
+def _rows_of(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:
+    """Rows, of one step, of the tensors of layers that an operation works on."""
+    found = [buffers[n] for n in (*writes(operation), *reads(operation)) if n in buffers]
+    return next((b.rows // b.steps for b in found if b.space is Space.ARENA), rows)
 
 
 def _metrics(operation: Operation) -> tuple[str, ...]:

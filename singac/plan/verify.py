@@ -38,6 +38,7 @@ from singac.plan.plan import (
     Clip,
     Feed,
     Norm,
+    Param,
     Plan,
     Process,
     Program,
@@ -160,14 +161,13 @@ def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
 def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
     """What a stretch was compiled for is what the process has."""
     own = {b.name: replace(b, first=0, last=0) for b in program.buffers}
-    starts = {p.name: p.start * FLOAT_BYTES for p in plan.params}
-    starts |= {gradient_of(name): start for name, start in starts.items()}
+    params = {name: p for p in plan.params for name in (p.name, gradient_of(p.name))}
     for step in program.steps:
         for buffer in _exchanged(step):
             if own.get(buffer.name) != buffer:
                 raise StrayBuffer(f"an exchange has another place for {buffer.name}")
     for buffer in own.values():
-        if starts.get(buffer.name, buffer.offset) != buffer.offset:
+        if buffer.name in params and not _lies_in(buffer, params[buffer.name]):
             raise StrayBuffer(f"{buffer.name} does not lie where its param lies")
     for stretch in _stretches(plan, program):
         if stretch.rows != process.rows:
@@ -176,6 +176,15 @@ def _buffers_agree(plan: Plan, process: Process, program: Program) -> None:
             if own.get(buffer.name) != buffer:
                 raise StrayBuffer(f"`{stretch.name}` has another place for {buffer.name}")
     _scratch_apart(plan, process, program)
+
+
+def _lies_in(buffer: Buffer, param: Param) -> bool:
+    """Whether a buffer is a param, or a part of it that lies on end."""
+    start, end = param.start * FLOAT_BYTES, (param.start + param.floats) * FLOAT_BYTES
+    if (buffer.rows, buffer.columns) == param.matrix:
+        return buffer.offset == start
+    used = buffer.floats if buffer.rows > 1 else buffer.columns
+    return start <= buffer.offset and buffer.offset + used * FLOAT_BYTES <= end
 
 
 def _exchanged(step: Step) -> tuple[Buffer, ...]:
@@ -211,6 +220,7 @@ def _end(buffer: Buffer) -> int:
 def _operations_in_order(plan: Plan, process: Process, program: Program) -> None:
     """Nothing is read before it is written, pulled or fed, and nothing touched after its push."""
     names = {p.name for p in plan.params}
+    parts = {b.name for b in program.buffers if b.space is Space.PARAMS}
     written = set(names)
     written |= {b.name for b in program.buffers if b.space is Space.METRICS}
     written |= {b.name for b in program.carried}
@@ -225,7 +235,8 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
                 pulled.add(plan.params[param].name)
             case Push(param):
                 name = plan.params[param].name
-                _check_read(gradient_of(name), written, process)
+                if name in parts:
+                    _check_read(gradient_of(name), written, process)
                 pushed |= {name, gradient_of(name)}
             case Send(_, _, source):
                 _check_read(source.name, written, process)

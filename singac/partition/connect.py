@@ -1,0 +1,266 @@
+"""A net and its placing -> a net for each worker: its pieces of layers, joined by connections.
+
+A layer is taken piece by piece as its kind says. Where a piece needs of a source what its worker
+does not have, a connection is put between them, one for all consumers that need the same; a field
+of the data needs none, for every process can read all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from singac.layers.exchange import NOTHING, Exchange, Part
+from singac.layers.join import SLICE
+from singac.layers.kind import Cut, Dimension, Operand, Range, Sizes, columns
+from singac.model.graph import Layer, NetGraph, ParamUse, Strip
+from singac.partition.assign import Placing
+from singac.partition.link import connection, words
+from singac.partition.pieces import WHOLE, PieceOfParam, cut_param
+
+Wishes = tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A layer that is fed: columns of a field from `column` on, `whole` batches or own rows."""
+
+    layer: str
+    field: str
+    column: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNet:
+    """What one worker of a group computes: a net of pieces, its fields, its parts of params."""
+
+    graph: NetGraph
+    fed: tuple[Fed, ...]
+    pieces: Mapping[str, PieceOfParam]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A connection of the partitioned net: its source, what it is made of, and what it moves."""
+
+    name: str
+    source: str
+    summary: str
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class _Net:
+    """The net of one worker while it is made."""
+
+    layers: dict[str, Layer] = field(default_factory=dict)
+    fed: list[Fed] = field(default_factory=list)
+    pieces: dict[str, list[PieceOfParam]] = field(default_factory=dict)
+
+
+class Connector:
+    """Makes the nets of all workers at once, layer by layer, sources first."""
+
+    def __init__(self, graph: NetGraph, placed: Mapping[str, Placing]) -> None:
+        self._graph, self._placed = graph, placed
+        self._workers = len(next(iter(placed.values())).parts)
+        self._nets = [_Net() for _ in range(self._workers)]
+        self._names: dict[tuple[str, Wishes], str] = {}
+        self._taken: dict[str, None] = dict.fromkeys(layer.name for layer in graph.layers())
+        self.links: dict[str, Linked] = {}
+        self._serves: dict[str, list[tuple[str, int]]] = {}
+
+    def connect(self) -> tuple[_Net, ...]:
+        """The nets; only what a loss or metric depends on is part of them."""
+        for layer in self._graph.needed():
+            if layer.kind is not None:
+                self._layer(layer)
+            elif not layer.is_field:
+                for net in self._nets:
+                    net.layers[layer.name] = layer
+        for name, served in self._serves.items():
+            for net in self._nets:
+                if name in net.layers:
+                    net.layers[name] = replace(net.layers[name], link=tuple(served))
+        return tuple(self._nets)
+
+    # -- a layer -----------------------------------------------------------------------------------
+
+    def _layer(self, layer: Layer) -> None:
+        parts = self._placed[layer.name].parts
+        cuts = [self._cut(layer, part) for part in parts]
+        sources = [self._source(layer, slot, cuts) for slot in range(len(layer.sources))]
+        for net, part, cut in zip(self._nets, parts, cuts, strict=True):
+            if cut is None:
+                continue
+            read = tuple(n for n, r in zip(sources, cut.sources, strict=True) if r is not None)
+            self._add(net, layer, part, cut, read)
+
+    def _cut(self, layer: Layer, part: Part) -> Cut | None:
+        """What a worker's piece takes; None: it has no piece."""
+        if part == NOTHING:
+            return None
+        operands = self._operands(layer)
+        if self._placed[layer.name].dimension is not Dimension.FEATURE:
+            whole = tuple((0, columns(s.shape)) for s in operands)
+            return Cut(layer.settings, whole, (0, columns(layer.shape)))
+        assert layer.kind is not None, "a field is cut by who reads it"
+        assert layer.kind.feature is not None, "what is on feature can be cut"
+        own = part.column, part.column + part.columns
+        return layer.kind.feature.cut(layer.settings, operands, layer.shape, own)
+
+    def _operands(self, layer: Layer) -> tuple[Operand, ...]:
+        return tuple(Operand(s.name, s.shape) for s in self._graph.sources(layer.name))
+
+    def _add(self, net: _Net, layer: Layer, part: Part, cut: Cut, sources: tuple[str, ...]) -> None:
+        """The piece; computed with a margin, it is sliced out of what is computed."""
+        params = tuple(self._param(net, layer, use, part) for use in layer.params)
+        if self._placed[layer.name].dimension is Dimension.BATCH:
+            net.layers[layer.name] = replace(layer, sources=sources, params=params)
+            return
+        own = part.column, part.column + part.columns
+        whole = columns(layer.shape)
+        made = replace(
+            layer,
+            settings=cut.settings,
+            sources=sources,
+            shape=_cut_shape(layer.shape, cut.computed),
+            params=params,
+            strip=Strip(cut.computed[0], whole),
+        )
+        if cut.computed == own or not layer.shape:
+            net.layers[layer.name] = made
+            return
+        wide = replace(made, name=self._free(f"{layer.name}/wide"))
+        net.layers[wide.name] = wide
+        unit = columns(layer.shape[1:])
+        start, stop = ((at - cut.computed[0]) // unit for at in own)
+        net.layers[layer.name] = Layer(
+            layer.name, SLICE, {"start": start, "stop": stop}, (wide.name,),
+            _cut_shape(layer.shape, own), (), layer.span, strip=Strip(own[0], whole),
+        )  # fmt: skip
+
+    def _param(self, net: _Net, layer: Layer, use: ParamUse, part: Part) -> ParamUse:
+        """The part of a param that belongs to a piece of a layer."""
+        found = net.pieces.setdefault(use.name, [])
+        piece = self._piece_of_param(layer, use, part)
+        if piece not in found:
+            found.append(piece)
+        return use
+
+    def _piece_of_param(self, layer: Layer, use: ParamUse, part: Part) -> PieceOfParam:
+        if self._placed[layer.name].dimension is not Dimension.FEATURE:
+            return WHOLE
+        assert layer.kind is not None, "a field has no params"
+        specs = layer.kind.params(layer.settings, self._operands(layer))
+        spec = next(s for s in specs if s.role == use.role)
+        if spec.along is None:
+            return WHOLE
+        each = columns(layer.shape) // spec.shape[spec.along]
+        axis = len(spec.shape) - 1 - spec.along if use.transposed else spec.along
+        return PieceOfParam(axis, part.column // each, (part.column + part.columns) // each)
+
+    # -- its sources -------------------------------------------------------------------------------
+
+    def _source(self, layer: Layer, slot: int, cuts: Sequence[Cut | None]) -> str:
+        """The name under which every worker finds what it needs of a source."""
+        source = self._graph.layer(layer.sources[slot])
+        own = self._placed[layer.name]
+        wishes = tuple(
+            _wish(own.dimension, part, cut.sources[slot] if cut is not None else None)
+            for part, cut in zip(own.parts, cuts, strict=True)
+        )
+        if source.is_field:
+            return self._feed(source, wishes, own)
+        held = self._placed[source.name]
+        if wishes == held.parts:
+            return source.name
+        name = self._names.get((source.name, wishes))
+        if name is None:
+            name = self._link(source, wishes, held, own)
+        self._serves[name].append((layer.name, slot))
+        return name
+
+    def _link(self, source: Layer, wishes: Wishes, held: Placing, own: Placing) -> str:
+        name = self._names[source.name, wishes] = self._free(f"{_verb(own, wishes)}({source.name})")
+        exchange = Exchange(name, held.parts, wishes)
+        summary = words(held, own, exchange)
+        self.links[name] = Linked(name, source.name, summary, exchange)
+        self._serves[name] = []
+        kind = connection(exchange, summary)
+        for net, has, wish in zip(self._nets, held.parts, wishes, strict=True):
+            if (has, wish) == (NOTHING, NOTHING):
+                continue
+            net.layers[name] = Layer(
+                name, kind, {}, (source.name,) if has != NOTHING else (),
+                _cut_shape(source.shape, (wish.column, wish.column + wish.columns)), (),
+                source.span, strip=_strip(own.dimension, wish, source.shape), link=(),
+            )  # fmt: skip
+        return name
+
+    def _feed(self, source: Layer, wishes: Wishes, own: Placing) -> str:
+        """A field, under another name where not the worker's rows of it are meant."""
+        own_rows = self._placed[source.name].parts
+        name = source.name
+        if any(wish not in (NOTHING, has) for wish, has in zip(wishes, own_rows, strict=True)):
+            known = self._names.get((name, wishes))
+            name = known or self._free(f"{_verb(own, wishes)}({name})")
+            self._names[source.name, wishes] = name
+        for net, has, wish in zip(self._nets, own_rows, wishes, strict=True):
+            if wish == NOTHING or name in net.layers:
+                continue
+            whole = wish.rows != has.rows
+            shape = _cut_shape(source.shape, (wish.column, wish.column + wish.columns))
+            strip = Strip(wish.column, columns(source.shape)) if whole else None
+            net.layers[name] = replace(source, name=name, shape=shape, strip=strip)
+            net.fed.append(Fed(name, source.name, wish.column, whole))
+        return name
+
+    def _free(self, name: str) -> str:
+        """The name, or if another layer has it, with a number."""
+        number = 2
+        free = name
+        while free in self._taken:
+            free, number = f"{name}.{number}", number + 1
+        self._taken[free] = None
+        return free
+
+
+def _wish(dimension: Dimension | None, own: Part, columns_of: Range | None) -> Part:
+    """The part of a source that a piece reads: rows as its own, columns as its kind says."""
+    if own == NOTHING or columns_of is None:
+        return NOTHING
+    first, last = columns_of
+    return Part(own.row, own.rows, first, last - first)
+
+
+def _verb(own: Placing, wishes: Wishes) -> str:
+    """`rows(fc1)`, `all(fc1)`, `columns(fc1)`: what is wanted of the source."""
+    if own.dimension is Dimension.BATCH:
+        return "rows"
+    wanted = [wish for wish in wishes if wish != NOTHING]
+    return "all" if wanted[0] == wanted[-1] else "columns"
+
+
+def _strip(dimension: Dimension | None, wish: Part, shape: Sizes) -> Strip | None:
+    return None if dimension is Dimension.BATCH else Strip(wish.column, columns(shape))
+
+
+def _cut_shape(shape: Sizes, own: Range) -> Sizes:
+    """Columns of a shape as the same shape with fewer channels, or as plain columns."""
+    size, each = own[1] - own[0], columns(shape[1:])
+    if not shape or size == columns(shape):
+        return shape
+    return (size // each, *shape[1:]) if size % each == 0 else (size,)
+
+
+def worker_nets(graph: NetGraph, nets: Sequence[_Net]) -> tuple[WorkerNet, ...]:
+    """The nets as graphs, each with its parts of params."""
+    found = []
+    for net in nets:
+        pieces = {name: pieces[0] for name, pieces in net.pieces.items()}
+        params = tuple(cut_param(p, pieces.get(n, WHOLE)) for n, p in graph.params.items())
+        made = NetGraph(graph.name, tuple(net.layers.values()), params)
+        found.append(WorkerNet(made, tuple(net.fed), pieces))
+    return tuple(found)
