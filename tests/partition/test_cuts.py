@@ -1,3 +1,165 @@
-"""Nets cut in every way train as one worker does."""
+"""Nets cut in every way train as one worker does: native code, all exchanges, no MPI."""
 
 from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from singac.codegen.stretch import scratch_bytes
+from singac.layers.table import KINDS
+from singac.model.resolve import Choices
+from singac.partition.partition import partition
+from singac.plan.plan import Plan
+from singac.plan.project import project
+from singac.plan.verify import verify
+from tests.inprocess import Array, InProcess
+from tests.programs import POINTS, diagnostics, model, small, source
+
+IMAGES = 'data images = cifar("data/nowhere", shape = 3x9x10, classes = 3)\n'
+TRAIN = "train small { updater = SGD(rate = 0.05, momentum = 0.5)  batch = 7  steps = 10 }\n"
+STEPS, BATCH = 3, 7
+
+# fmt: off
+CHAIN = """
+    features -> a: dense(40) -> h: tanh -> d: dropout(0.4) -> b: dense(37) -> r: relu -> c: dense(3)
+    [c, label] -> loss: softmax_loss"""
+JOINED = """
+    features -> a: dense(20) -> h: sigmoid
+    [h, features, h] -> all: concat
+    all -> s: slice(3, 40) -> b: dense(20) -> t: tanh
+    [h, t] -> p: multiply
+    [p, t, h] -> q: add -> c: dense(4)
+    [c, features] -> loss: euclidean_loss
+    [q, h] -> other: sigmoid_loss"""
+WORDS = """
+    label -> e: embedding(3, 36) -> h: tanh -> b: dense(3)
+    label -> o: onehot(3) -> x: dense(3)
+    [b, x] -> s: add
+    [s, label] -> loss: softmax_loss"""
+LENET = """
+    image -> c1: conv(5, 3x3, pad = 1) -> r: relu -> p1: max_pool(2x2, stride = 2) -> n: lrn(3)
+          -> c2: conv(6, 3x3, pad = 1, groups = 1) -> p2: avg_pool(2x2, stride = 2) -> f: flatten
+          -> a: dense(33) -> d: dropout(0.3) -> b: dense(3)
+    [b, label] -> loss: softmax_loss"""
+GROUPED = """
+    image -> c1: conv(8, 3x3) -> c2: conv(12, 3x3, groups = 4) -> s: slice(1, 9) -> p: max_pool(2)
+          -> b: dense(3)
+    [b, label] -> loss: softmax_loss"""
+TIED = """
+    param w ~ gaussian(std = 0.3)
+    features -> a: dense(36, weight = w) -> h: tanh -> b: dense(36) -> g: tanh
+    features -> c: dense(36, weight = w) -> k: tanh
+    [g, k] -> p: add -> q: dense(3)
+    [q, label] -> loss: softmax_loss"""
+
+CUTS = [
+    (CHAIN,   POINTS, "a on feature"),
+    (CHAIN,   POINTS, "a .. d on feature"),
+    (CHAIN,   POINTS, "a .. c on feature"),
+    (CHAIN,   POINTS, "h on feature\n b .. r on feature"),
+    (CHAIN,   POINTS, "b at 1"),
+    (CHAIN,   POINTS, "a .. loss at 1"),
+    (CHAIN,   POINTS, "a .. h on feature\n c at 0"),
+    (JOINED,  POINTS, "a .. h on feature\n all .. s on feature"),
+    (JOINED,  POINTS, "all .. c on feature\n loss on feature"),
+    (JOINED,  POINTS, "a .. loss on feature\n other at 1"),
+    (JOINED,  POINTS, "other on feature\n h on feature\n q at 1"),
+    (WORDS,   POINTS, "e .. b on feature\n o on feature"),
+    (WORDS,   POINTS, "o .. s on feature\n e at 1"),
+    (LENET,   IMAGES, "c1 .. b on feature"),
+    (LENET,   IMAGES, "c1 .. r on feature\n c2 .. p2 on feature"),
+    (LENET,   IMAGES, "n on feature\n a .. d on feature"),
+    (LENET,   IMAGES, "p1 on feature\n n .. c2 at 1\n a on feature"),
+    (GROUPED, IMAGES, "c1 .. c2 on feature"),
+    (GROUPED, IMAGES, "c1 .. p on feature"),
+    (TIED,    POINTS, "a .. h on feature\n c .. k on feature"),
+]
+# fmt: on
+
+
+def cut_plan(net: str, data: str, rules: str, workers: int) -> Plan:
+    block = f"partition cut of small {{\n{rules}\n}}\n"
+    choices = Choices(np=workers, partition="cut")
+    made = model(small(net, TRAIN, data) + block, choices)
+    plan = project(partition(made), made, "digest", scratch_bytes)
+    verify(plan)
+    return plan
+
+
+def batch_of(data: str, seed: int) -> dict[str, Array]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, (BATCH, 1)).astype(float)
+    name, size = ("features", 4) if data is POINTS else ("image", 270)
+    return {name: generator.standard_normal((BATCH, size)), "label": labels}
+
+
+def trained(plan: Plan, data: str) -> tuple[InProcess, list[Array]]:
+    machine, seen = InProcess(plan), []
+    for step in range(STEPS):
+        seen.append(machine.step(batch_of(data, step), step).copy())
+        machine.update(step)
+    return machine, seen
+
+
+def agree(net: str, data: str, rules: str, workers: int) -> None:
+    one, seen = trained(cut_plan(net, data, rules, 1), data)
+    many, also = trained(cut_plan(net, data, rules, workers), data)
+    np.testing.assert_allclose(also, seen, rtol=1e-5)
+    for param in one.plan.params:
+        a, b = one.param(param.name), many.param(param.name)
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a), param.name
+
+
+@pytest.mark.parametrize(("net", "data", "rules"), [CUTS[k] for k in (2, 4, 8, 11, 15)])
+def test_a_cut_trains_the_same_params(net: str, data: str, rules: str) -> None:
+    agree(net, data, rules, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [3, 7])
+@pytest.mark.parametrize(("net", "data", "rules"), CUTS)
+def test_any_cut_trains_the_same_params(net: str, data: str, rules: str, workers: int) -> None:
+    agree(net, data, rules, workers)
+
+
+def test_a_kind_that_cannot_be_cut_says_why() -> None:
+    """Every kind is cut on feature by some net above, or has a reason."""
+    cut = [name for name, kind in KINDS.items() if kind.feature is not None]
+    text = " ".join(net for net, _, _ in CUTS)
+    for name in cut:
+        assert name in text or name == "reshape", name
+    assert all(kind.uncut for kind in KINDS.values() if kind.feature is None)
+
+
+WRONG = """
+    features -> a: dense(40) -> s: softmax -> n: layer_norm -> c: dense(3)
+    [c, label] -> loss: softmax_loss"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "words"),
+    [
+        ("s on feature", "SG0304", "`s` cannot be cut on feature: it brings all values"),
+        ("n on feature", "SG0304", "`n` cannot be cut on feature: it brings all values"),
+        ("loss on feature", "SG0304", "`loss` cannot be cut on feature: it compares all scores"),
+        ("a at 3", "SG0303", "there is no worker 3 in a group of 3"),
+    ],
+)
+def test_what_cannot_be_cut_is_told(rules: str, code: str, words: str) -> None:
+    block = f"partition cut of small {{\n{rules}\n}}\n"
+    text = source(small(WRONG, TRAIN) + block)
+    (found,) = diagnostics(text, Choices(np=3, partition="cut"))
+    assert (found.code, found.help is not None) == (code, True)
+    assert words in found.message
+
+
+@pytest.mark.parametrize("rules", ["a on feature", "a on feature\n b on feature"])
+def test_a_param_that_two_layers_need_in_different_parts_is_refused(rules: str) -> None:
+    net = """
+    param w ~ gaussian(std = 0.5)
+    features -> a: dense(36, weight = w) -> tanh -> b: dense(4, weight = w')
+    [b, features] -> euclidean_loss"""
+    block = f"partition cut of small {{\n{rules}\n}}\n"
+    (found,) = diagnostics(source(small(net, TRAIN) + block), Choices(np=3, partition="cut"))
+    assert found.code == "SG0305"
+    assert "`a` and `b` share `w`" in found.message
