@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from singac.diagnostics import Place, Report
 from singac.layers.exchange import NOTHING, Part
 from singac.layers.kind import Dimension, Operand, columns
+from singac.model.algorithms import ALGORITHMS
 from singac.model.graph import Layer
 from singac.model.resolve import Model
 from singac.model.rules import Cut
@@ -44,8 +45,9 @@ def assign(model: Model, rows: tuple[Piece, ...], report: Report) -> Mapping[str
         cut = cuts.get(layer.name)
         if cut is None or len(rows) == 1 or cut.dimension == Dimension.BATCH:
             found[layer.name] = on_batch(layer, rows)
-        elif _is_unrolled(layer, model):
-            message = f"`{layer.name}` is cut on batch only: it is, or touches, an unrolled layer"
+        elif _is_unrolled(layer, model) or ALGORITHMS[model.train.training.algorithm].contrasts:
+            why = "unrolled layers, and nets trained by contrastive divergence, are cut on batch"
+            message = f"`{layer.name}` is cut on batch only: {why}"
             report.error("SG0304", message, cut.span, help=f"put `{layer.name}` on batch")
             found[layer.name] = on_batch(layer, rows)
         elif cut.worker is not None:
