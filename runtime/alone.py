@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime import checkpoint, snapshot
+from runtime.lanes import Lanes
 from runtime.stub import Call, Floats, Kernels
 from runtime.worker import Worker
 from singac.codegen import native
@@ -35,11 +36,23 @@ class Tester:
         return {name: value / examples for name, value in named}
 
     def results(self, part: str, tensor: str) -> Iterator[Floats]:
-        """A tensor batch by batch, [examples][columns], in the order of the data."""
+        """A tensor batch by batch, [examples][columns], in the order of the data.
+
+        Of an unrolled layer an example has the columns of all its steps, one after another.
+        """
+        training, examples = self._plan.training, self._plan.data.examples(part)
         view = self._worker.tensor(tensor)
-        count = -(-self._plan.data.examples(part) // self._plan.training.batch)
-        for rows in self._worker.batches(part, self.step, count):
-            yield view[:rows].copy()
+        count = -(-examples // training.batch)
+        read = (
+            view[:, :rows].swapaxes(0, 1).reshape(rows, -1)
+            for rows in self._worker.batches(part, self.step, count)
+        )
+        if not training.carry:
+            yield from read
+            return
+        lanes = Lanes(examples, training.batch, 1, once=True)
+        order = [lanes.examples(k, 0, training.batch) for k in range(count)]
+        yield np.concatenate(list(read))[np.argsort(np.concatenate(order))]
 
 
 class _Own:

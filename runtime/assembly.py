@@ -47,6 +47,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     stub.ready(start.step)
     ahead = start.ahead(plan.examples_a_step)
     worker = Worker(plan, process, native, stub, job.data_folder, recorder, ahead)
+    if resumed is not None:
+        worker.resume(resumed)
     timer = Timer(job.timings(rank)) if job.timed else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
     return Crew([lambda: session.run(start, fault)], after=stub.free)
@@ -87,6 +89,8 @@ def _with_threads(
         if process.worker is not None:
             stub, at = stubs[process.worker]
             worker = Worker(plan, process, native, stub, job.data_folder, ahead=ahead)
+            if resumed is not None:
+                worker.resume(resumed)
             timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
             session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
             duties.append(partial(session.run, start, fault))

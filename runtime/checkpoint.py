@@ -3,6 +3,7 @@
     checkpoints/step-00001000/
         params.safetensors     whole canonical tensors by the name of the param
         states.safetensors     the updater's states, STATE/PARAM
+        carried.safetensors    states that go on from batch to batch, carried(LAYER), if there are
         manifest.json          written last; a checkpoint without it was never finished
 
 A folder gets its name by one rename when everything in it has reached the disk.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime import checkpoint, snapshot
+from runtime import carried, checkpoint, snapshot
 from runtime.best import Start, judge
 from runtime.channel import Message
 from runtime.divergence import check_metrics
@@ -128,12 +128,15 @@ class Chief:
         for param in range(len(self._plan.params)):
             self._stub.pull(param, done)
         self._stub.gather_states()
+        slot, _ = slot_of(done - 1 - self._first)
+        states = carried.gather(self._plan, self._stub.carried(slot))
         try:
             examples = done * self._plan.examples_a_step + self._ahead
             path = snapshot.save(
                 self._plan,
                 self._stub.params,
                 self._stub.states,
+                states,
                 done,
                 examples,
                 self._best,

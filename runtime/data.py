@@ -5,6 +5,9 @@ Training reads an endless stream of epochs, each in an order of its own; a batch
     position   0 1 2 3 4 5 6 | 7 8 9 ...        batches of 4, epochs of 7
     batch      0 0 0 0 1 1 1 | 1 2 2 ...
     example    3 0 6 1 5 2 4 | 2 6 0 ...
+
+Where states are carried, a row goes on where the same row of the batch before ended, as if each had
+a piece of the text to itself (`runtime/lanes.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.lanes import Lanes
 from singac.plan.plan import Data, Field
 
 Values = NDArray[np.float32]
@@ -28,6 +32,7 @@ class Feeder:
     """One part of prepared data, `train` or another, read in batches of `batch` examples.
 
     Training examples are read without end, unless `once` asks for them in the order of the data.
+    With `lanes` the rows of a batch have lanes to go along, and no order is drawn.
     With G worker groups, group g reads batch `step * G + g`: together they read every example of
     an epoch once. The stream is `ahead` examples further than its batches tell.
     """
@@ -41,11 +46,14 @@ class Feeder:
         seed: int,
         once: bool = False,
         ahead: int = 0,
+        lanes: Lanes | None = None,
     ) -> None:
         self.examples = data.examples(part)
         self.batch, self._ahead = batch, ahead
         self._endless = part == "train" and not once
-        self._order = _Order(self.examples, seed) if self._endless and data.shuffle else None
+        shuffles = self._endless and data.shuffle and lanes is None
+        self._order = _Order(self.examples, seed) if shuffles else None
+        self._lanes = lanes
         self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
 
     @property
@@ -62,17 +70,37 @@ class Feeder:
         behind the last. A field without a view is not read. In another part than `train` the last
         batch may have fewer valid rows; the others are zeros.
         """
+        if self._lanes is not None:
+            which = self._lanes.examples(step, first_row, rows)
+            return self._fill_along(which, rows, views, first)
         start = step * self.batch + first_row
         if self._endless:
             self._fill_endless(start + self._ahead, rows, views, first)
             return rows
         valid = min(max(self.examples - start, 0), rows)
         self._copy(slice(start, start + valid), views, (0, valid), first)
-        if valid < rows:
-            for column in self._columns:
-                if column.name in views:
-                    views[column.name][valid:rows, : column.width - first] = 0.0
+        self._blank(views, valid, rows, first)
         return valid
+
+    def begins(self, step: int) -> bool:
+        """Whether the lanes of batch `step` are at their start."""
+        return self._lanes is not None and self._lanes.at(step) == 0
+
+    def _fill_along(
+        self,
+        which: NDArray[np.intp],
+        rows: int,
+        views: Mapping[str, Values],
+        first_column: int,
+    ) -> int:
+        self._copy(which, views, (0, len(which)), first_column)
+        self._blank(views, len(which), rows, first_column)
+        return len(which)
+
+    def _blank(self, views: Mapping[str, Values], start: int, stop: int, first: int) -> None:
+        for column in self._columns if start < stop else ():
+            if column.name in views:
+                views[column.name][start:stop, : column.width - first] = 0.0
 
     def _fill_endless(
         self, start: int, rows: int, views: Mapping[str, Values], first_column: int

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from mpi4py import MPI
 
-from runtime import patience
+from runtime import carried, patience
 from runtime.environment import EnvironmentFailure
 from runtime.messages import zeros
 from runtime.parcels import Parcels
@@ -94,7 +94,9 @@ class FarStub:
         self._clocks = [0] * topology.worker_groups
         self._words: dict[int, bool] = {}
         self._given: Counter[tuple[int, int]] = Counter()
-        self._board: Doubles = np.zeros((SLOTS, self._size, len(plan.metrics)))
+        self._metrics = len(plan.metrics)
+        width = self._metrics + carried.doubles(plan)
+        self._board: Doubles = np.zeros((SLOTS, self._size, width))
         ranks = [topology.rank_of_worker(w) for w in range(topology.workers)]
         self._parcels = Parcels(plan, process, world, ranks, ADDRESSES, mark, self._complete)
 
@@ -202,8 +204,8 @@ class FarStub:
 
     # Metrics, of the first group alone
 
-    def post(self, slot: int, round_: int, sums: Doubles) -> None:
-        self._post.send(0, Kind.SUMS, index=slot, number=round_, body=sums)
+    def post(self, slot: int, round_: int, given: Doubles) -> None:
+        self._post.send(0, Kind.SUMS, index=slot, number=round_, body=given)
 
     def posted(self, slot: int, round_: int) -> bool:
         self._post.take_in()
@@ -212,7 +214,10 @@ class FarStub:
     def sums(self, slot: int, round_: int) -> Sums:
         self._post.until(lambda: self._given[slot, round_] == self._size)
         del self._given[slot, round_]
-        return total(self._board[slot])
+        return total(self._board[slot, :, : self._metrics])
+
+    def carried(self, slot: int) -> Doubles:
+        return self._board[slot, :, self._metrics :]
 
     def steps_of_all(self, own: int) -> int:
         self._post.take_in()

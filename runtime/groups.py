@@ -117,6 +117,7 @@ class GroupStub:
         self._place = process.worker % self._size
         self._servers = topology.served_by(self._group)
         self._is_chief = process.worker == 0
+        self._metrics = len(plan.metrics)
         places = node.places
         self.params: Floats = places.seen_by(self._group)
         self.gradients: Floats = places.gradients[process.worker]
@@ -180,8 +181,8 @@ class GroupStub:
 
     # Metrics, of the first group alone
 
-    def post(self, slot: int, round_: int, sums: Doubles) -> None:
-        self._node.places.board[slot, self._place] = sums
+    def post(self, slot: int, round_: int, given: Doubles) -> None:
+        self._node.places.board[slot, self._place] = given
         self._node.arrive("given", slot, group=self._size)
 
     def posted(self, slot: int, round_: int) -> bool:
@@ -189,7 +190,10 @@ class GroupStub:
 
     def sums(self, slot: int, round_: int) -> Sums:
         self._node.wait("given", slot, target=self._size * (round_ + 1))
-        return total(self._node.places.board[slot])
+        return total(self._node.places.board[slot, :, : self._metrics])
+
+    def carried(self, slot: int) -> Doubles:
+        return self._node.places.board[slot, :, self._metrics :]
 
     def steps_of_all(self, own: int) -> int:
         """Steps that all worker groups together have done."""

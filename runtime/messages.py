@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mpi4py import MPI
 
-from runtime import patience
+from runtime import carried, patience
 from runtime.divergence import bad_gradient
 from runtime.parcels import Parcels
 from runtime.progress import Mark, Phase
@@ -258,7 +258,9 @@ class MessageStub:
     # Metrics: a slot is a buffer of every worker and a row of buffers of the chief.
 
     def _open_board(self) -> None:
-        shape = (SLOTS, len(self._worker_ranks), len(self._plan.metrics))
+        self._metrics = len(self._plan.metrics)
+        width = self._metrics + carried.doubles(self._plan)
+        shape = (SLOTS, len(self._worker_ranks), width)
         self._board: Doubles = np.zeros(shape)
         self._sums_in: list[Requests] = [[] for _ in range(SLOTS)]
         self._sums_out: list[Requests] = [[] for _ in range(SLOTS)]
@@ -273,9 +275,9 @@ class MessageStub:
                 row = self._board[slot, worker]
                 self._sums_out[slot] = [self._world.Send_init(row, chief, slot)]
 
-    def post(self, slot: int, round_: int, sums: Doubles) -> None:
+    def post(self, slot: int, round_: int, given: Doubles) -> None:
         self._complete(self._sums_out[slot])
-        self._board[slot, self._process.worker] = sums
+        self._board[slot, self._process.worker] = given
         MPI.Prequest.Startall(self._sums_out[slot])
 
     def posted(self, slot: int, round_: int) -> bool:
@@ -283,9 +285,12 @@ class MessageStub:
 
     def sums(self, slot: int, round_: int) -> Sums:
         self._complete(self._sums_in[slot])
-        sums = total(self._board[slot])
+        sums = total(self._board[slot, :, : self._metrics])
         MPI.Prequest.Startall(self._sums_in[slot])
         return sums
+
+    def carried(self, slot: int) -> Doubles:
+        return self._board[slot, :, self._metrics :]
 
     # What the chief announces; messages of one tag from one process arrive in order.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from mpi4py import MPI
 
-from runtime import counters
+from runtime import carried, counters
 from runtime.mail import Mail
 from runtime.stub import SLOTS, Doubles, Floats
 from runtime.window import Bytes, Plot, Window
@@ -57,7 +57,7 @@ class Places:
         mail = Mail(plan, None)
         parcels = plot.take(mail.counter_bytes)
         self._end = plot.size
-        shape = (SLOTS, topology.workers_per_group, len(plan.metrics))
+        shape = (SLOTS, topology.workers_per_group, len(plan.metrics) + carried.doubles(plan))
         board = plot.take(DOUBLE * math.prod(shape))
         squares = plot.take(DOUBLE * groups * len(plan.slices))
         states, agreeing = len(plan.update.states), centres if centres > 1 else 0

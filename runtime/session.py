@@ -60,7 +60,7 @@ class Session:
             self._mark.phase(Phase.COMPUTING)
             self._worker.train(step)
             if self._tells:
-                self._stub.post(*slot_of(step - start.step), self._worker.sums)
+                self._stub.post(*slot_of(step - start.step), self._worker.given)
             done = step + 1
             if self._timer is not None:
                 self._timer.tick(self._worker.feeding)
@@ -103,7 +103,7 @@ class Session:
     def _test(self, done: int) -> None:
         self._mark.phase(Phase.TESTING)
         examples = self._worker.test(TEST, done, self._training.test.steps)
-        self._stub.post(TEST_SLOT, self._tests, self._worker.sums)
+        self._stub.post(TEST_SLOT, self._tests, self._worker.given)
         if self._chief is not None:
             self._chief.tested(done, self._tests, examples)
         self._tests += 1
@@ -115,7 +115,7 @@ class Session:
         if self._worker.tests(VALIDATE):
             self._mark.phase(Phase.TESTING)
             examples = self._worker.test(VALIDATE, done, self._training.validate.steps)
-            self._stub.post(VALIDATE_SLOT, round_, self._worker.sums)
+            self._stub.post(VALIDATE_SLOT, round_, self._worker.given)
         if self._chief is not None:
             return self._chief.validated(done, round_, examples)
         if not self._training.early_stop:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from mpi4py import MPI
 
-from runtime import counters, patience
+from runtime import carried, counters, patience
 from runtime.counters import Counters
 from runtime.divergence import bad_gradient
 from runtime.mail import Mail
@@ -46,6 +46,7 @@ class SharedStub:
     def __init__(self, plan: Plan, process: Process, node: MPI.Intracomm, mark: Mark) -> None:
         self._workers, self._processes = plan.topology.workers, len(plan.processes)
         self._metrics = len(plan.metrics)
+        self._width = self._metrics + carried.doubles(plan)  # doubles a worker gives
         self._slices_of = slices_served(plan)
         self._param_of = [s.param for s in plan.slices]
         self._param_names = [p.name for p in plan.params]
@@ -63,7 +64,7 @@ class SharedStub:
         own_counts = (2 * params + SLOTS + 4) * counters.BYTES
         counts = own_counts + self._mail.counter_bytes
         squares = -(-len(plan.slices) * DOUBLE // ALIGNMENT) * ALIGNMENT
-        board = -(-SLOTS * self._workers * self._metrics * DOUBLE // ALIGNMENT) * ALIGNMENT
+        board = -(-SLOTS * self._workers * self._width * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
         boxes = self._mail.box_bytes
         self._window = Window(self._node, counts + board + squares + spaces + boxes)
@@ -77,7 +78,7 @@ class SharedStub:
             base + (2 * params + SLOTS + k) * counters.BYTES for k in range(4)
         )
         self._squares: Doubles = memory[counts + board :][:squares].view(np.float64)
-        board_shape = (SLOTS, self._workers, self._metrics)
+        board_shape = (SLOTS, self._workers, self._width)
         doubles = memory[counts : counts + board].view(np.float64)
         self._board: Doubles = doubles[: int(np.prod(board_shape))].reshape(board_shape)
         rows = memory[counts + board + squares :][:spaces].view(np.float32).reshape(-1, floats)
@@ -170,8 +171,8 @@ class SharedStub:
         sequence.call(call.function, *call.arguments, refused=refused)
         sequence.arrive(self._updated[param], self._slices_of[param])
 
-    def post(self, slot: int, round_: int, sums: Doubles) -> None:
-        self._board[slot, self._worker] = sums
+    def post(self, slot: int, round_: int, given: Doubles) -> None:
+        self._board[slot, self._worker] = given
         self._counters.arrive(self._given[slot], self._workers)
 
     def posted(self, slot: int, round_: int) -> bool:
@@ -179,7 +180,10 @@ class SharedStub:
 
     def sums(self, slot: int, round_: int) -> Sums:
         self._counters.wait(self._given[slot], self._workers * (round_ + 1))
-        return total(self._board[slot])
+        return total(self._board[slot, :, : self._metrics])
+
+    def carried(self, slot: int) -> Doubles:
+        return self._board[slot, :, self._metrics :]
 
     def announce(self, round_: int, stop: bool) -> None:
         # Who hears an announcement late must not take a later one for it: so it has its number.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from runtime import checkpoint, packing
+from runtime import carried, checkpoint, packing
 from runtime.best import Best
 from runtime.checkpoint import STATES, Manifest, Tensor
 from runtime.divergence import Diverged
@@ -56,6 +56,8 @@ def _load(plan: Plan, params: Floats, states: Floats, folder: Path) -> None:
     manifest = checkpoint.read_manifest(folder)
     places = dict(_places(plan, params, states))
     for tensor, data in checkpoint.tensors(folder, manifest):
+        if tensor.file == carried.FILE:
+            continue  # each worker takes its own
         param, floats = places[tensor.name]
         packing.pack(param, np.frombuffer(data, "<f4"), floats)
 
@@ -75,6 +77,7 @@ def save(
     plan: Plan,
     params: Floats,
     states: Floats,
+    states_carried: Named,
     step: int,
     examples: int,
     best: Best | None,
@@ -88,6 +91,8 @@ def save(
     try:
         temporary.mkdir(parents=True)
         tensors = _write_tensors(plan, params, states, step, temporary)
+        if states_carried:
+            tensors = (*tensors, *_write_file(temporary, carried.FILE, states_carried))
         seed = plan.training.seed
         manifest = Manifest(plan.net, step, seed, examples, plan.digest, tensors, best)
         checkpoint.write_manifest(temporary, manifest)

@@ -96,14 +96,20 @@ class Stub(Spaces, Protocol):
     def pull(self, param: int, step: int) -> None:
         """Wait until all slices of the param have had `step` updates."""
 
-    def post(self, slot: int, round_: int, sums: Doubles) -> None:
-        """Give this worker's sums to the chief; `round_` counts the uses of the slot from 0."""
+    def post(self, slot: int, round_: int, given: Doubles) -> None:
+        """Give this worker's sums to the chief, and the states it carries on behind them.
+
+        `round_` counts the uses of the slot from 0.
+        """
 
     def posted(self, slot: int, round_: int) -> bool:
         """Whether all workers have given their sums (asked by the chief alone)."""
 
     def sums(self, slot: int, round_: int) -> Sums:
         """Wait for all workers' sums; the total in worker order (asked by the chief alone)."""
+
+    def carried(self, slot: int) -> Doubles:
+        """What all workers gave behind their sums, until the slot is used again."""
 
     def announce(self, round_: int, stop: bool) -> None:
         """Say whether training ends here (said by the chief alone, to be heard by all others)."""

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
+from runtime import carried
 from runtime.data import Feeder
 from runtime.divergence import check_metrics, named_metrics
+from runtime.lanes import Lanes
 from runtime.server import Server
 from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
 from runtime.trace import END, Label, Recorder
@@ -34,8 +37,8 @@ class Test:
 class Worker:
     """Runs the programs of one process; a process without a worker only serves.
 
-    `sums` are the metrics of the rows this worker has seen since they were last zeroed; `feeding`
-    counts the seconds that reading them has taken from it.
+    `sums` are the metrics of the rows this worker has seen since they were last zeroed, `given` has
+    with them the states that it carries on. `feeding` counts the seconds that reading has taken.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Worker:
         self._batch, self._groups = 0, plan.topology.worker_groups
         self._group = plan.topology.group_of_worker(process.worker or 0)
         self.feeding = 0.0
-        self.sums: Doubles = np.zeros(len(plan.metrics))
+        metrics = len(plan.metrics)
+        self.given: Doubles = np.zeros(metrics + carried.doubles(plan))
+        self.sums, self._states_given = self.given[:metrics], self.given[metrics:]
         self._plan, training = plan, plan.training
         self._data_folder = data_folder
         self._metrics = named_metrics(plan)
@@ -63,6 +68,7 @@ class Worker:
         self._scalars = np.array(numbers, np.int64)
         self._arena = memory.allocate(process.memory.arena)
         feeder = self._feeder(TRAIN, once=False) if process.worker is not None else None
+        self._states = self._carried(process.train)
         self._train = self._calls(process.train, feeder)
         self._tests: dict[str, Test] = {}
 
@@ -75,7 +81,14 @@ class Worker:
             self._server.begin(step, step + 1)
         for call in self._train:
             call(step)
+        carried.give(self._states, self._states_given)
         check_metrics(zip(self._metrics, self.sums.tolist(), strict=True), f"in step {step + 1}")
+
+    def resume(self, folder: Path) -> None:
+        """Take the states of a checkpoint; raises checkpoint.Damaged."""
+        if self._states:
+            for name, values in carried.load(self._plan, self._process, folder).items():
+                self._states[name][:] = values
 
     def tests(self, part: str) -> bool:
         """Whether this process has a test program and a part of the data for it."""
@@ -101,11 +114,12 @@ class Worker:
         self._scalars[3:] = self._process.rows, self._plan.training.batch
 
     def tensor(self, name: str) -> Floats:
-        """A tensor of the test program, [rows][columns]."""
+        """A tensor of the test program, [steps][rows][columns]."""
         program = self._process.test
         assert program is not None, "only a process with a test program has tensors to show"
         buffer = next(b for b in program.buffers if b.name == name)
-        return self._view(buffer)[:, : buffer.columns]
+        whole = self._view(buffer).reshape(buffer.steps, -1, padded(buffer.columns))
+        return whole[..., : buffer.columns]
 
     def _of(self, part: str) -> Test:
         """The test program fed from a part, made when it is first asked for."""
@@ -116,10 +130,14 @@ class Worker:
         return self._tests[part]
 
     def _feeder(self, part: str, once: bool) -> Feeder:
-        training = self._plan.training
-        data, folder = self._plan.data, self._data_folder
+        plan, training = self._plan, self._plan.training
         ahead = 0 if once else self._ahead
-        return Feeder(folder, data, part, training.batch, training.seed, once, ahead)
+        folder, lanes = self._data_folder, None
+        if training.carry:
+            groups = 1 if once else plan.topology.worker_groups
+            lanes = Lanes(plan.data.examples(part), training.batch, groups, once)
+        settings = (training.batch, training.seed, once, ahead, lanes)
+        return Feeder(folder, plan.data, part, *settings)
 
     # Calls
 
@@ -182,10 +200,14 @@ class Worker:
         scalars, batch = self._scalars, self._plan.training.batch
         own = self._views(program, whole=False)
         others = self._views(program, whole=True)
+        states = self._carried(program)
 
         def fill(step: int) -> None:
             start = time.perf_counter()
             number = self._batch
+            if feeder.begins(number):
+                for state in states.values():
+                    state.fill(0.0)
             for first, views in own.items():
                 scalars[3] = feeder.fill(number, process.first_row, process.rows, views, first)
             for first, views in others.items():
@@ -202,6 +224,14 @@ class Worker:
                 view = self._view(given.buffer)[:, : given.buffer.columns]
                 found.setdefault(given.column, {})[given.field] = view
         return found
+
+    def _carried(self, program: Program) -> dict[str, Floats]:
+        """What a program carries on, [steps][rows][columns] by the name of its buffer."""
+        whole = {b.name: (b, self._view(b)) for b in program.carried}
+        return {
+            name: view.reshape(b.steps, -1, view.shape[1])[..., : b.columns]
+            for name, (b, view) in whole.items()
+        }
 
     def _view(self, buffer: Buffer) -> Floats:
         """A buffer of the arena, [rows][columns rounded up to whole vectors]."""

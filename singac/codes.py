@@ -87,6 +87,8 @@ CODES: dict[str, str] = {
     "SG0180": "a layer is cut by one rule",
     "SG0181": "the layers of a range lie on paths from its first to its last",
     "SG0182": "a param that its layer measures is used by no other",
+    "SG0183": "what BPTT carries is the state of a layer that is read at an earlier step",
+    "SG0184": "a state is carried where there is a next example for every row of a batch",
     "SG0185": "an unroll stands in no other",
     "SG0186": "a text has as many steps an example as the unroll that reads it",
     "SG0187": "what is read at an earlier step is a layer of the same unroll",

@@ -29,20 +29,27 @@ class Algorithm:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An algorithm by name, and the Gibbs steps of one that takes some."""
+    """An algorithm by name, the Gibbs steps of one that takes some, the layers another carries."""
 
     name: str
     gibbs: int = 0
+    carry: tuple[tree.Named, ...] = ()
 
 
 GIBBS = Setting(
     "gibbs", "Gibbs steps, up and down and up again", (Sort.INTEGER,), default=1,
     positional=True, within=AT_LEAST_ONE,
 )  # fmt: skip
-BP = "BP"
+CARRY = Setting(
+    "carry", "a layer whose state goes on from batch to batch, `all` or `none`; may be repeated",
+    (Sort.WORD,), default="none",
+)  # fmt: skip
+BP, BPTT = "BP", "BPTT"
 # fmt: off
 ALGORITHMS: Mapping[str, Algorithm] = {
     "BP": Algorithm("back-propagation: the gradient of the loss"),
+    "BPTT": Algorithm("back-propagation through time: the gradient of the loss over all steps of "
+                      "an unroll, and none of what is carried into it", (CARRY,)),
     "CD": Algorithm("contrastive divergence of the RBMs at the top; layers below run forward",
                     (GIBBS,), contrasts=True),
     "PCD": Algorithm("persistent contrastive divergence: CD whose Gibbs steps go on where those "
@@ -50,7 +57,6 @@ ALGORITHMS: Mapping[str, Algorithm] = {
                      (GIBBS,), contrasts=True, persistent=True),
 }
 # fmt: on
-LATER = ("BPTT",)
 
 
 def resolve_algorithm(node: tree.Value | None, scope: Scope, report: Report) -> Chosen | None:
@@ -61,12 +67,8 @@ def resolve_algorithm(node: tree.Value | None, scope: Scope, report: Report) -> 
     name = ""
     if isinstance(value, Word | Called):
         name = value.text if isinstance(value, Word) else value.name
-    if name in LATER:
-        message = f"`{name}` is parsed but cannot be compiled yet"
-        report.error("SG0190", message, node.span, help="algorithm = BP")
-        return None
     if name not in ALGORITHMS:
-        help = did_you_mean(name, [*ALGORITHMS, *LATER])
+        help = did_you_mean(name, ALGORITHMS)
         message = f"there is no algorithm `{name}`" if name else "an algorithm is needed here"
         label = f"this is {describe(value)}" if value is not None and not name else ""
         report.error("SG0162", message, node.span, label, help=help)
@@ -77,12 +79,24 @@ def resolve_algorithm(node: tree.Value | None, scope: Scope, report: Report) -> 
         report.error("SG0162", message, node.span, help=f"algorithm = {name}")
         return None
     arguments = value.arguments if isinstance(value, Called) else ()
+    if name == BPTT:
+        return resolve_carry(arguments, report)
     matched = match_settings(arguments, settings, scope, node.span, report)
     if matched is None:
         return None
     gibbs = matched.values.get(GIBBS.name, 0)
     assert isinstance(gibbs, int), "a whole number was checked"
     return Chosen(name, gibbs)
+
+
+def resolve_carry(arguments: tuple[tree.Argument, ...], report: Report) -> Chosen | None:
+    """`carry = h` once or more; what the names mean is known with the net."""
+    named = [a for a in arguments if isinstance(a, tree.Named) and a.path.text == CARRY.name]
+    for argument in arguments:
+        if argument not in named:
+            message, help = "`BPTT` takes nothing but `carry`", "algorithm = BPTT(carry = h)"
+            report.error("SG0100", message, argument.span, help=help)
+    return Chosen(BPTT, carry=tuple(named)) if len(named) == len(arguments) else None
 
 
 def trains(name: str, net: NetGraph, span: Span, net_span: Span, report: Report) -> bool:

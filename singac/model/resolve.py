@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from singac.diagnostics import Diagnostic, Exit, Failed, Place, Report, Span, did_you_mean
 from singac.layers.kind import LayerKind, Sizes, columns
 from singac.model.algorithms import trains
 from singac.model.arguments import collect
+from singac.model.carry import carrying
 from singac.model.definitions import definitions
 from singac.model.equations import Updater
 from singac.model.graph import Layer
@@ -29,14 +31,16 @@ from singac.model.topology import (
     without_cluster,
 )
 from singac.model.training import TrainBlock, for_groups, resolve_train
-from singac.model.values import Scope
+from singac.model.values import Binding, Scope
 from singac.settings import Given, Setting
 from singac.sources.kind import Facts, Request
 from singac.sources.probe import probe, request_of
 from singac.sources.table import SOURCES
+from singac.sources.text import vocabulary
 from singac.syntax import tree
 
 AUTO = "auto"
+VOCAB = "vocab"  # in a net on a text, how many characters or words there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,10 @@ def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None
     if dataset is None:
         return
     blocks, scope = resolved.blocks.blocks, resolved.blocks.scope
-    texts = tuple(dataset.shapes) if SOURCES[dataset.request.kind].is_text else ()
+    texts: tuple[str, ...] = ()
+    if SOURCES[dataset.request.kind].is_text and not dataset.facts.absent:
+        texts, size = tuple(dataset.shapes), len(vocabulary(dataset.request))
+        scope = {VOCAB: Binding(Fraction(size), dataset.request.span), **scope}
     net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report, texts)
     if net is None:
         return
@@ -304,6 +311,7 @@ def _train(block: tree.Train, resolved: _Program, report: Report) -> TrainBlock 
     algorithm, span = train.training.algorithm, train.spans.get("algorithm", block.net.span)
     if not trains(algorithm, net.graph, span, net.block.name.span, report):
         return None
+    train = carrying(train, net.graph, examples, report)
     if not absent:
         data = resolved.blocks.data[dataset.name]
         if train.training.test.every and not dataset.facts.test:

@@ -61,12 +61,14 @@ class TrainBlock:
     """A resolved train block; spans are where settings stand, for later disagreements.
 
     `epochs` is None where steps were given, and then each worker group does as many.
+    What `carry` names is looked up in the net (`model/carry.py`).
     """
 
     training: Training
     update: Update
     spans: Mapping[str, Span]
     epochs: Fraction | None = None
+    carry: tuple[tree.Named, ...] = ()
 
 
 def for_groups(train: TrainBlock, groups: int, train_examples: int) -> TrainBlock:
@@ -133,7 +135,7 @@ class _Resolver:
         times_of = (display, test, checkpoint, validate, early_stop)
         training = Training(net, algorithm.name, batch, steps, seed, *times_of, algorithm.gibbs)
         spans = {n: s.span for n, s in self.given.items()}
-        return TrainBlock(training, update, spans, self.epochs)
+        return TrainBlock(training, update, spans, self.epochs, algorithm.carry)
 
     def _missing(self, name: str, help: str) -> None:
         message = f"setting `{name}` is missing"

@@ -30,15 +30,17 @@ def held_out_counts(request: Request, examples: int) -> dict[str, int]:
     return counts
 
 
-def held_out_rows(counts: dict[str, int], examples: int) -> dict[str, NDArray[np.intp]]:
-    """Rows of every part, in the order of the file.
+def held_out_rows(
+    counts: dict[str, int], examples: int, is_text: bool = False
+) -> dict[str, NDArray[np.intp]]:
+    """Rows of every part, in the order of the file; those of a text are the last.
 
     a fixed permutation of the rows   | 7 2 9 | 4 0 | 1 3 5 6 8 |
                                         test   validate  train
     """
     import numpy as np
 
-    order = fixed_permutation(examples)
+    order = np.arange(examples)[::-1] if is_text else fixed_permutation(examples)
     rows, start = {}, 0
     for name, count in counts.items():
         rows[name] = np.sort(order[start : start + count])

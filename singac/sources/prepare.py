@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-READER_VERSION = 1  # raised when the same file would be read to other arrays
+READER_VERSION = 2  # raised when the same file would be read to other arrays
 _FACTS = "facts.json"
 
 
@@ -79,7 +79,7 @@ def read(request: Request) -> dict[str, dict[str, Array]]:
     examples = len(next(iter(whole.values())))
     counts = held_out_counts(request, examples)
     if counts:
-        for name, rows in held_out_rows(counts, examples).items():
+        for name, rows in held_out_rows(counts, examples, kind.is_text).items():
             arrays[name] = {field: values[rows] for field, values in whole.items()}
     return arrays
 
