@@ -41,8 +41,8 @@ GIBBS = Setting(
     positional=True, within=AT_LEAST_ONE,
 )  # fmt: skip
 CARRY = Setting(
-    "carry", "a layer whose state goes on from batch to batch, `all` or `none`; may be repeated",
-    (Sort.WORD,), default="none",
+    "carry", "the name of a layer whose state goes on from batch to batch; may be repeated",
+    (Sort.WORD,), default="none", choices=("all", "none"),
 )  # fmt: skip
 BP, BPTT = "BP", "BPTT"
 # fmt: off
