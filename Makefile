@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill campaign-async
+.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill campaign-async \
+        campaign-partition
 
 check: lint test
 
@@ -29,6 +30,10 @@ fuzz:
 # The published JSON Schema of plans, after a change of their dataclasses.
 schema:
 	$(PYTHON) -m singac.plan.schema
+
+# Random nets cut at random, each against one worker.
+campaign-partition:
+	$(PYTHON) -m tests.partition.campaign 2000
 
 # A hundred processes killed at random; every job must end as if nothing had been.
 campaign-kill:

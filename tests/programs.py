@@ -16,6 +16,8 @@ from singac.syntax.parse import parse
 HERE = Path(__file__).parent / "errors"
 POINTS = 'data points = csv("data/points.csv")\n'  # 4 features, 3 classes, 12 examples
 TARGETS = 'data targets = csv("data/targets.csv")\n'  # 4 features and a real number
+# Declared alone; 3x9x10 values and 3 classes.
+IMAGES = 'data images = cifar("data/nowhere", shape = 3x9x10, classes = 3)\n'
 TRAIN = "train small { updater = SGD(rate = 0.1)  batch = 6  steps = 10 }\n"
 
 

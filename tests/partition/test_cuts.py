@@ -13,9 +13,9 @@ from singac.plan.plan import Plan
 from singac.plan.project import project
 from singac.plan.verify import verify
 from tests.inprocess import Array, InProcess
-from tests.programs import POINTS, diagnostics, model, small, source
+from tests.partition.nets import case
+from tests.programs import IMAGES, POINTS, diagnostics, model, small, source
 
-IMAGES = 'data images = cifar("data/nowhere", shape = 3x9x10, classes = 3)\n'
 TRAIN = "train small { updater = SGD(rate = 0.05, momentum = 0.5)  batch = 7  steps = 10 }\n"
 STEPS, BATCH = 3, 7
 
@@ -129,6 +129,12 @@ def test_a_kind_that_cannot_be_cut_says_why() -> None:
     for name in cut:
         assert name in text or name == "reshape", name
     assert all(kind.uncut for kind in KINDS.values() if kind.feature is None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(50))
+def test_random_nets_cut_at_random(seed: int) -> None:
+    agree(*case(seed))
 
 
 WRONG = """
