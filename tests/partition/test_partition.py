@@ -57,6 +57,28 @@ def test_servers_own_every_float_once_and_nearly_as_many(
     assert [s.server for s in slices] == sorted(s.server for s in slices)
 
 
+# Sizes of params, and the most that one of so many servers has when the original system cuts them.
+# fmt: off
+ORIGINAL = (
+    ((14112, 96, 256, 884736, 384),               2, 449792),
+    ((14112, 96, 256, 884736, 384),               4, 224896),
+    ((14112, 96, 256, 884736, 384),               8, 112448),
+    ((2400, 32, 25600, 32, 51200, 64, 5760, 10),  2, 42549),
+)
+# fmt: on
+
+
+@pytest.mark.parametrize(("sizes", "servers", "most"), ORIGINAL)
+def test_no_server_has_more_than_in_the_original(
+    sizes: tuple[int, ...], servers: int, most: int
+) -> None:
+    params = placed([(size,) for size in sizes])
+    slices = cut_params(params, servers)
+    loads = [sum(s.stop - s.start for s in slices if s.server == k) for k in range(servers)]
+    assert max(loads) <= most + LANES, "but for pads of params to whole vectors"
+    assert len(slices) <= len(sizes) + servers - 1
+
+
 def placed(some: list[tuple[int, ...]]) -> tuple[Param, ...]:
     found: list[Param] = []
     start = 0
