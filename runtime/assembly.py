@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,15 +12,20 @@ from runtime import checkpoint, snapshot
 from runtime import stub as stubs
 from runtime.channel import Line
 from runtime.crew import Crew, Duty
-from runtime.far import Far
+from runtime.desk import Desk
+from runtime.far import FarStub
+from runtime.far_desk import FarDesk
 from runtime.faults import Fault
-from runtime.groups import Node
+from runtime.group_desk import NodeDesk
+from runtime.groups import GroupStub
 from runtime.job import Job
 from runtime.messages import MessageStub
+from runtime.node import Node
 from runtime.progress import Mark
 from runtime.serving import Serving
 from runtime.session import Session
 from runtime.shared import SharedStub
+from runtime.site import Far
 from runtime.stub import Stub
 from runtime.timing import Timer
 from runtime.trace import Recorder, TracedMark
@@ -75,9 +81,25 @@ def _with_threads(
 ) -> Crew:
     """A thread for every worker and every server of this process."""
     own = [p for p in plan.processes if p.rank == rank]
-    site = Node(plan, node_of()) if shares_memory() else Far(plan, MPI.COMM_WORLD)
-    stubs = {p.worker: (site.stub(p, at := mark.thread()), at) for p in own if p.worker is not None}
-    desks = {p.server: site.desk(p) for p in own if p.server is not None}
+    marks: dict[int | None, Mark] = {p.worker: mark.thread() for p in own if p.worker is not None}
+    works = [p for p in own if p.worker is not None]
+    serves = [p for p in own if p.server is not None]
+    site: Node | Far
+    stubs: Mapping[int | None, Stub]
+    desks: Mapping[int | None, Desk]
+    if shares_memory():
+        site = node = Node(plan, node_of())
+        stubs = {p.worker: GroupStub(node, p, marks[p.worker]) for p in works}
+        desks = {p.server: NodeDesk(node, p) for p in serves}
+    else:
+        world = MPI.COMM_WORLD
+        far = {p.worker: FarStub(plan, p, world, marks[p.worker]) for p in works}
+        far_desks = {p.server: FarDesk(plan, p, world) for p in serves}
+        site, stubs, desks = (
+            Far(plan, world, [*far.values()], [*far_desks.values()]),
+            far,
+            far_desks,
+        )
     for arrays in site.to_fill():
         snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
     start = checkpoint.start(resumed)
@@ -87,7 +109,7 @@ def _with_threads(
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
-            stub, at = stubs[process.worker]
+            stub, at = stubs[process.worker], marks[process.worker]
             worker = Worker(plan, process, native, stub, job.data_folder, ahead=ahead)
             if resumed is not None:
                 worker.resume(resumed)

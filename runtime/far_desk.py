@@ -1,0 +1,169 @@
+"""A server of one of several groups, by letters; see `runtime/far.py`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from mpi4py import MPI
+
+from runtime.messages import zeros
+from runtime.post import Kind, Letter, Post, unpack
+from runtime.shared import slices_served
+from runtime.stub import Doubles, Floats, Gathered
+from singac.plan.plan import Plan, Process
+
+
+class FarDesk:
+    """A server's exchanges by letters; see `Desk`."""
+
+    def __init__(self, plan: Plan, process: Process, world: MPI.Intracomm) -> None:
+        assert process.server is not None, "a desk is a server's"
+        self._plan, topology = plan, plan.topology
+        self._topology, self._size = topology, topology.workers_per_group
+        self._group = topology.group_of_server(process.server)
+        self._place = process.server % topology.servers_per_group
+        floats, states = plan.param_floats, len(plan.update.states)
+        self.params: Floats = zeros(floats)
+        self.gradients: Floats = zeros(0)
+        self.states: Floats = zeros(states * floats).reshape(states, floats)
+        self.squares: Doubles = np.zeros((topology.worker_groups, len(plan.slices)))
+        self._own = [k for k, s in enumerate(plan.slices) if s.server == self._place]
+        self._served = slices_served(plan)
+        self._groups = topology.groups_of(self._group)
+        sizes = {k: plan.slices[k].stop - plan.slices[k].start for k in self._own}
+        self._inbox = {
+            (g, k): zeros(self._size * n).reshape(self._size, n)
+            for g in self._groups
+            for k, n in sizes.items()
+        }
+        self._pushes: Counter[tuple[int, int]] = Counter()
+        self._weighed: Counter[int] = Counter()
+        self._met: Counter[int] = Counter()
+        self._done: dict[tuple[int, int], int] = {}
+        self._asked: list[tuple[int, Floats, bool]] = []
+        self._answer: Floats | None = None
+        self._ends = self._wishes = 0
+        self._post = Post(plan, world, topology.workers + process.server)
+        self._post.deliver = self._take
+
+    def ready(self, step: int) -> None:
+        """`step` steps of each group have been done."""
+        for (group, index), _ in self._inbox.items():
+            self._pushes[group, index] = self._size * step
+            self._done[group, index] = step
+        for group in self._groups:
+            self._weighed[group] = sum(self._served) * step
+
+    def _take(self, letter: Letter) -> None:
+        group = letter.group
+        match letter.kind:
+            case Kind.GRADIENT:
+                self._check(letter)
+                place = self._inbox[group, letter.index][letter.sender % self._size]
+                unpack(letter.body, self._topology.wire, place)
+                self._pushes[group, letter.index] += 1
+            case Kind.SQUARES:
+                self.squares[group, letter.index] = letter.doubles[0]
+                self._weighed[group] += 1
+            case Kind.MET:
+                self._met[group] += 1
+            case Kind.END:
+                self._ends += 1
+            case Kind.WISH:
+                self._wishes += 1
+            case Kind.PROGRESS:
+                self._asked.append((group, letter.floats, bool(letter.number)))
+            case Kind.CENTRE:
+                self._answer = letter.floats
+            case kind:
+                raise AssertionError(f"a letter of {kind.name} came to a server")
+
+    def _check(self, letter: Letter) -> None:
+        bound, ahead = self._topology.staleness, letter.number - letter.slowest
+        assert letter.number == self._done[letter.group, letter.index], "a gradient of its step"
+        assert bound is None or ahead <= bound, (
+            f"worker group {letter.group} is {ahead} steps ahead in step {letter.number}"
+        )
+
+    def look(self) -> int:
+        return self._post.take_in()
+
+    def wait(self, seen: int) -> None:
+        self._post.until(lambda: self._post.taken > seen)
+
+    def gathered(self, group: int, index: int) -> Gathered:
+        inbox = self._inbox[group, index]
+        return Gathered(inbox.ctypes.data, inbox.strides[0])
+
+    def pushed(self, group: int, index: int, step: int) -> bool:
+        return self._pushes[group, index] >= self._size * (step + 1)
+
+    def publish(self, group: int, index: int) -> None:
+        self._done[group, index] += 1
+        self._send_params(Kind.PARAM, group, index)
+
+    def _send_params(self, kind: Kind, group: int, index: int) -> None:
+        part, number = self._plan.slices[index], self._done[group, index]
+        params = self.params[part.start : part.stop]
+        for worker in range(group * self._size, (group + 1) * self._size):
+            self._post.send(worker, kind, group, index, number, body=params)
+
+    def weighed(self, group: int, index: int) -> None:
+        self._weighed[group] += 1
+        square = self.squares[group, index : index + 1]
+        first = self._topology.workers + self._group * self._topology.servers_per_group
+        for server in range(self._topology.servers_per_group):
+            if server != self._place:
+                self._post.send(first + server, Kind.SQUARES, group, index, body=square)
+
+    def all_weighed(self, group: int, step: int) -> bool:
+        return self._weighed[group] >= sum(self._served) * (step + 1)
+
+    def met(self, group: int, meeting: int) -> bool:
+        return self._met[group] >= self._size * (meeting + 1)
+
+    def refreshed(self) -> None:
+        learnt = [k for k in self._own if self._served[self._plan.slices[k].param]]
+        for group in self._groups:
+            for index in learnt:
+                self._send_params(Kind.FRESH, group, index)
+
+    # The centre
+
+    def _server(self, group: int) -> int:
+        """The address of the server of another group that has the same slices."""
+        servers = self._topology.servers_per_group
+        return self._topology.workers + group * servers + self._place
+
+    def ask(self, delta: Floats, last: bool) -> None:
+        to = self._server(0)
+        self._post.send(to, Kind.PROGRESS, self._group, number=int(last), body=delta)
+
+    def asked(self) -> list[tuple[int, Floats, bool]]:
+        asked, self._asked = self._asked, []
+        return asked
+
+    def answer(self, server_group: int, centre: Floats) -> None:
+        self._post.send(self._server(server_group), Kind.CENTRE, body=centre)
+
+    def answered(self) -> Floats | None:
+        answer, self._answer = self._answer, None
+        return answer
+
+    # States and the end
+
+    def show_states(self) -> None:
+        """Send the chief what it has asked for; nothing is updated meanwhile."""
+        while self._wishes:
+            self._wishes -= 1
+            for index in self._own:
+                part = self._plan.slices[index]
+                states = self.states[:, part.start : part.stop]
+                self._post.send(0, Kind.STATE, index=index, body=states)
+
+    def ended(self) -> bool:
+        return self._ends == self._topology.workers
+
+    def close(self) -> None:
+        self._post.close()

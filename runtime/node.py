@@ -1,0 +1,83 @@
+"""What the threads of a process have in common in a node of several groups: the window."""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from runtime import patience
+from runtime.counters import Counters
+from runtime.places import Places
+from runtime.shared import slices_served
+from runtime.stub import Arrays, Floats
+from singac.plan.plan import Plan
+
+
+class Node:
+    """What the threads of a process have in common: the window, and how many look at it."""
+
+    def __init__(self, plan: Plan, node: MPI.Intracomm) -> None:
+        self.plan, self.places, self._node = plan, Places(plan, node), node
+        topology = plan.topology
+        self.threads = len(plan.processes) + sum(
+            p.serve is not None and p.worker is not None for p in plan.processes
+        )
+        self.counters = Counters(self.threads)
+        self.slices_of = slices_served(plan)
+        # The servers of a group that have a slice of a param, by number in their group.
+        self.owners = [
+            [s.server for s in plan.slices if s.param == p] for p in range(len(plan.params))
+        ]
+        self.first = node.Get_rank() == 0
+        self.params: Floats = self.places.params[0]
+        self.states: Floats = self.places.states[0]
+        self.gradients: Floats = self.places.gradients[0]
+        self._workers = topology.workers_per_group
+
+    def to_fill(self) -> list[Arrays]:
+        """Whose params and states this process fills before `ready`."""
+        return [self] if self.first else []
+
+    def ready(self, step: int) -> None:
+        """Params and states of server group 0 were filled by the first process: all have them."""
+        if self.first:
+            places, topology = self.places, self.plan.topology
+            for group in range(1, topology.server_groups):
+                places.params[group], places.states[group] = self.params, self.states
+            for group in range(topology.worker_groups):
+                places.seen_by(group)[:] = self.params
+            for array in (places.gradients, places.board, places.squares):
+                array.fill(0.0)
+            self._set_counters(step)
+        patience.until(self._node.Ibarrier().Test, self.threads)
+
+    def _set_counters(self, step: int) -> None:
+        for counter in self.places.all_counters():
+            self.counters.set(counter, 0)
+        for group in range(self.plan.topology.worker_groups):
+            self._set("clock", self._workers * step, group)
+            self._set("weighed", sum(self.slices_of) * step, group)
+            for param, slices in enumerate(self.slices_of):
+                self._set("pushed", self._workers * step, group, param)
+                self._set("updated", slices * step, group, param)
+
+    def _set(self, name: str, count: int, *index: int) -> None:
+        self.counters.set(self.places.counter(name, *index), count)
+
+    def arrive(self, name: str, *index: int, group: int = 1) -> None:
+        """Count one arrival; the one that completes a group of `group` wakes who waits."""
+        self.counters.arrive(self.places.counter(name, *index), group)
+
+    def wait(self, name: str, *index: int, target: int) -> None:
+        self.counters.wait(self.places.counter(name, *index), target)
+
+    def reached(self, name: str, *index: int, target: int) -> bool:
+        return self.counters.reached(self.places.counter(name, *index), target)
+
+    def ring(self, server_group: int, server: int) -> None:
+        """Ring the bell of a server, given by number in its group."""
+        size = self.plan.topology.servers_per_group
+        self.arrive("bell", server_group * size + server)
+
+    def free(self) -> None:
+        """Done by all processes together, when no thread of theirs looks at the window."""
+        self.places.window.free()
