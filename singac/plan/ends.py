@@ -84,8 +84,10 @@ def _is_held(exchange: Exchange, member: int) -> bool:
     Between the edges of the parts lie cells that are held whole or not at all: each must be held.
     """
     wanted = exchange.wanted[member]
+    if wanted in exchange.held:
+        return True
     parts = [p for held in exchange.held if (p := wanted.shared_with(held)).elements]
-    if wanted in parts or _side_by_side(parts, wanted):
+    if _side_by_side(parts, wanted):
         return True
     rows = {edge for p in (wanted, *parts) for edge in (p.row, p.row + p.rows)}
     columns = {edge for p in (wanted, *parts) for edge in (p.column, p.column + p.columns)}

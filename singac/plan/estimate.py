@@ -122,6 +122,10 @@ def moved_floats(slices: Sequence[Slice], hosts: Mapping[int, int], rank: int) -
 
 def exchanged_bytes(exchange: Exchange, worker: int) -> tuple[int, int]:
     """What a worker sends to and receives from the others of its group in an exchange."""
+    held, wanted, workers = exchange.held, exchange.wanted, len(exchange.held)
+    if held.count(held[worker]) == wanted.count(wanted[worker]) == workers:  # all do alike
+        moved = held[worker].shared_with(wanted[worker]).elements * (workers - 1) * FLOAT_BYTES
+        return moved, moved
     sent = sum(part.elements for _, part in exchange.sent(worker))
     received = sum(part.elements for _, part in exchange.received(worker))
     return sent * FLOAT_BYTES, received * FLOAT_BYTES
