@@ -33,11 +33,21 @@ def parts_match(plan: Plan, phase: str) -> None:
         places[place] = None
         _part_fits(plan.exchanges[step.exchange], process.worker % size, step)
     for number in dict.fromkeys(step.exchange for _, step in ends):
-        for group in range(plan.topology.worker_groups):
+        for group in _groups_of(plan, phase):
             workers = range(group * size, (group + 1) * size)
             senders = [k for k, w in enumerate(workers) if (Send, number, w) in places]
             takers = [k for k, w in enumerate(workers) if (Receive, number, w) in places]
             _ends_meet(plan.exchanges[number], senders, takers)
+
+
+def _groups_of(plan: Plan, phase: str) -> list[int]:
+    """The worker groups that have the phase: the first alone tests."""
+    groups = [
+        plan.topology.group_of_worker(p.worker)
+        for p in plan.processes
+        if p.worker is not None and _steps_of(p, phase)
+    ]
+    return list(dict.fromkeys(groups))
 
 
 def _steps_of(process: Process, phase: str) -> tuple[Step, ...]:

@@ -362,6 +362,17 @@ def test_groups_of_workers_and_of_servers() -> None:
     assert [len(p.serve.steps) > 0 for p in made.processes[:4] if p.serve] == [True] * 4
 
 
+def test_groups_cut_on_feature_whose_first_alone_tests() -> None:
+    data = 'data points = csv("data/points.csv", test = 0.25)\n'
+    net = "features -> a: dense(8) -> s: dense(3)\n[s, label] -> softmax_loss"
+    extra = GROUPS + "partition wide of small { a .. s on feature }\n"
+    made = plan(small(net, data=data, extra=extra), Choices(np=6), scratch=4096)
+    tests = [p.test for p in made.processes]
+    assert all(t is not None and t.steps for t in tests[:2])
+    assert tests[2:] == [None] * 4
+    assert made.exchanges
+
+
 def test_a_server_group_that_leaves_out_a_slice_is_found() -> None:
     made = groups()
     last = made.processes[3]
