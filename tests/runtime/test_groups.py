@@ -105,7 +105,14 @@ def test_a_synchronous_framework_trains_the_numbers_of_one_worker(
     same_numbers(params(tmp_path), alone)
 
 
-@pytest.mark.parametrize(("framework", "cluster", "processes"), ASYNCHRONOUS)
+# The last three are slow only in sum.
+SPREAD = [
+    *ASYNCHRONOUS[:-3],
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ASYNCHRONOUS[-3:]),
+]
+
+
+@pytest.mark.parametrize(("framework", "cluster", "processes"), SPREAD)
 def test_an_asynchronous_framework_learns(
     framework: str, cluster: str, processes: int, tmp_path: Path
 ) -> None:
