@@ -142,6 +142,9 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=PLAN_FORMATS, default="text")
     parser.add_argument("--show", choices=STAGES, help="an earlier or later stage")
     parser.add_argument("--process", type=int, metavar="R", help="one process in detail")
+    parser.add_argument(
+        "--analyze", action="store_true", help="run some steps, and tell measured beside expected"
+    )
     parser.add_argument("--tensor", metavar="T", help="where the pieces of a param or layer lie")
     parser.add_argument(
         "--diff",

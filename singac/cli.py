@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.alone import Tester
     from runtime.job import Job
     from runtime.timing import Timings
+    from singac.compile import Compiled
     from singac.model.resolve import Choices, Model
     from singac.plan.plan import Plan
     from singac.warm import Ready
@@ -128,10 +129,45 @@ def plan(arguments: Arguments) -> int:
     from singac.warm import data_folder
 
     found = plans.find(arguments.file, _choices(arguments), data_folder())
+    if arguments.analyze:
+        return _analyze([plans.compiled_of(shown) for shown in found], arguments.out)
     if arguments.diff is not None:
         return _plan_difference(arguments, plans.only(found, "a comparison"))
     wanted = plans.View(arguments.show, arguments.process, arguments.tensor, arguments.format)
     _put(plans.view(found, wanted), arguments.out)
+    return 0
+
+
+ANALYZED_STEPS = 20
+
+
+def _analyze(compiled: Sequence[Compiled], out: str | None) -> int:
+    """Run each plan for some steps in a folder that does not stay, and tell what they took."""
+    import tempfile
+
+    from runtime import launch, timeline
+    from runtime.job import Job
+    from singac import measured, timed
+    from singac.codegen.load import compile_all
+    from singac.plan.encode import to_json
+    from singac.sources.prepare import prepare
+
+    told = []
+    for one in compiled:
+        plan = timed.timed(measured.apart(one.plan), ANALYZED_STEPS)
+        data = prepare(one.request, one.model.dataset.facts, _data_folder())
+        compile_all(plan)
+        with tempfile.TemporaryDirectory(prefix="singac-analyze-") as folder:
+            path = Path(folder, "plan.json")
+            path.write_text(to_json(plan), encoding="utf-8")
+            processes = len(plan.processes)
+            job = Job(str(path), data, folder, processes, timed=True, traced=True)
+            if code := launch.run(job):
+                return code
+            traced = timeline.read_all(job)
+        spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
+        told.append(measured.as_text(plan, spans, traced))
+    _put("\n".join(told), out)
     return 0
 
 

@@ -64,6 +64,15 @@ def only(found: Sequence[Shown], what: str) -> Plan:
     return found[0].plan
 
 
+def compiled_of(shown: Shown) -> Compiled:
+    """What a plan was compiled from. Raises `Failed` for one of a file."""
+    if shown.compiled is None:
+        message = "a plan file has no data to run on"
+        help = "analyse the program the plan was made from"
+        raise Failed([Diagnostic("SG0604", message, help=help, exit=Exit.USAGE)])
+    return shown.compiled
+
+
 def view(found: Sequence[Shown], wanted: View) -> str:
     """The text that is asked for. Raises `Failed`."""
     if wanted.show is not None:

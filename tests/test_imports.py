@@ -28,7 +28,14 @@ ORDER = (
     ("singac.report",),
     ("singac.codegen",),
     ("singac.compile", "singac.warm", "singac.words", "singac.codes", "runtime"),
-    ("singac.shows", "singac.trained", "singac.timed", "singac.starter", "singac.arguments"),
+    (
+        "singac.shows",
+        "singac.trained",
+        "singac.measured",
+        "singac.timed",
+        "singac.starter",
+        "singac.arguments",
+    ),
     ("singac.plans",),
     ("singac.cli",),
 )
