@@ -44,7 +44,7 @@ class Tester:
         view = self._worker.tensor(tensor)
         count = -(-examples // training.batch)
         read = (
-            view[:, :rows].swapaxes(0, 1).reshape(rows, -1)
+            view[:, :rows].swapaxes(0, 1).reshape(rows, -1).copy()
             for rows in self._worker.batches(part, self.step, count)
         )
         if not training.carry:

@@ -199,6 +199,7 @@ class Attempt:
         It ends all the others at once, and may name one of those as the first: it is asked for the
         first only where several were gone before this process began to watch them.
         """
+        rank = self._first_of(rank)
         with contextlib.suppress(subprocess.TimeoutExpired):
             if self._started.wait(BANNER_SECONDS) < 0:
                 return self._without_launcher()
@@ -210,6 +211,16 @@ class Attempt:
             return self._died(rank, "ended without a word")
         named = self._own.ranks.get(banner.pid, rank)
         return self._died(named if rank in self._ended_unseen else rank, banner.cause)
+
+    def _first_of(self, rank: int) -> int:
+        """Of processes that are gone by now the one that was behind: a large one takes its time to
+        end, and those the launcher ended for its sake, which waited for it, may overtake it.
+        """
+        if rank in self._ended_unseen or self._plan.topology.worker_groups > 1:
+            return rank
+        running = self._own.running()
+        gone = [r for r in range(self._job.processes) if r not in running]
+        return min((rank, *gone), key=lambda r: self._progress.of(r).step)
 
     def _died(self, rank: int, cause: str) -> Verdict:
         return self._failed(rank, cause, verdict.tail(self._job.log(rank)))

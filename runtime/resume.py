@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtime import carried, checkpoint
+from runtime import checkpoint
 from runtime.checkpoint import Damaged, Manifest
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed, show
@@ -78,6 +78,8 @@ def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
         own = dict(wanted)
         for state, _ in plan.update.states:
             wanted |= {f"{state}/{name}": shape for name, shape in own.items()}
+        from runtime import carried  # NumPy, which a supervisor starts without
+
         wanted |= carried.shapes(plan)
     else:
         held = {t.name: t.shape for t in manifest.tensors if t.file == PARAMS}
