@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +59,11 @@ class Running:
         self._before = _shared_files()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **env}
         drive = str(Path(__file__).with_name("drive.py"))
+        # To a file: a test that waits reads no pipe, and a full one would hold up the supervisor.
+        self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the run)
         self.process = subprocess.Popen(
             [sys.executable, drive, _prepare(plan, folder, resume, json, max_restarts)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
+            stdout=self._out, stderr=subprocess.PIPE, text=True, env=variables,
             start_new_session=True, cwd=working_folder,
         )  # fmt: skip
 
@@ -80,8 +83,11 @@ class Running:
             time.sleep(0.03)
 
     def wait_for_step(self, step: int) -> None:
-        """Until an event of that step or a later one has been written."""
-        self.wait_for(lambda: any(e.get("step", 0) >= step for e in self.written()))
+        """Until an event of that step or a later one has been written, or the run has ended."""
+        ended = self.process.poll
+        self.wait_for(
+            lambda: ended() is not None or any(e.get("step", 0) >= step for e in self.written())
+        )
 
     def has_ended(self) -> bool:
         return self.process.poll() is not None
@@ -96,7 +102,9 @@ class Running:
 
     def finish(self, seconds: float = 60) -> Finished:
         """Wait for the end; nothing may be left."""
-        out, err = self.process.communicate(timeout=seconds)
+        _, err = self.process.communicate(timeout=seconds)
+        self._out.seek(0)
+        out = self._out.read()
         took = time.monotonic() - self._started
         self.nothing_is_left()
         lines = [line for line in out.splitlines() if line.startswith("{")]
