@@ -27,6 +27,8 @@ from tests.plan.orders import BATCH, done, examples, measuring, params, training
 from tests.programs import model, small
 from tests.reference.steps import Buffers
 
+pytestmark = pytest.mark.slow
+
 MOST_VALUES = 40
 Shape = tuple[int, ...]
 Choice = tuple[int, int, int]  # of a layer, of its source, of what else it needs

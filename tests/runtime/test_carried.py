@@ -27,6 +27,8 @@ from singac.plan.verify import verify
 from singac.sources.prepare import prepare
 from singac.syntax.parse import parse
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the cat sat on the mat, and the dog lay on the log; " * 9
 PROGRAM = """
 data text = chars("text.txt", length = 6, test = 0.2)

@@ -13,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 30
 PROGRAM = f"""

@@ -11,6 +11,8 @@ import pytest
 from runtime.timeline import MOST_ARROWS, Row
 from singac.cli import main
 
+pytestmark = pytest.mark.slow
+
 MLP = Path(__file__).resolve().parents[2] / "models/mlp.singa"
 STEPS = 6
 WORDS = ("-np", "2", "--set", f"train.steps={STEPS}")
