@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 
 from singac.cli import main
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parent.parent / "models/data/digits.csv.gz"
 PROGRAM = f"""
 data digits = csv("{DIGITS}", scale = 1/16, test = 0.2)

@@ -26,6 +26,8 @@ from tests.programs import model, small
 from tests.reference import philox
 from tests.reference.steps import Array, Buffers, run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 POINTS = 'data points = csv("data/points.csv", test = 0.5)\n'
 Draw = Callable[[int, int], int]  # a whole number from the first to the second

@@ -20,6 +20,8 @@ from safetensors.numpy import load_file
 from runtime import checkpoint
 from singac.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STEPS, STOP = 17, 7
 PROGRAM = f"""

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from runtime import checkpoint
 from singac.plan.plan import Every, Plan
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 LONG = 10_000_000
 Tensors = dict[str, np.ndarray]
