@@ -81,15 +81,19 @@ def made_up(path: Path, folder: Path, needed: bool) -> list[Change]:
     changes = []
     for name, request in data_of(path).items():
         is_here = Path(request.text("path")).resolve().is_relative_to(ROOT / "models")
-        if (is_here and Path(request.text("path")).exists()) or (
-            needed and SOURCES[request.kind].declared
-        ):
+        if (is_here and Path(request.text("path")).exists()) or (needed and declares(request)):
             continue
         there = small_data.write(request, folder / name)
         changes.append(Change("set", f"{name}.path", f'"{there}"'))
         if isinstance(request.get("mean"), str) and request.get("mean") != "computed":
             changes.append(Change("set", f"{name}.mean", "0"))
     return changes
+
+
+def declares(request: Request) -> bool:
+    """Whether a block says enough to compile before its data is there."""
+    said = request.get("shape"), request.get("classes")
+    return SOURCES[request.kind].declared is not None and None not in said
 
 
 def words(changes: Sequence[Change]) -> list[str]:
