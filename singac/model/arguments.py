@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
-from singac.model.values import Called, Scope, Tied, Value, Word, describe, evaluate, unknown_name
+from singac.model.values import (
+    Called,
+    Scope,
+    Tied,
+    Value,
+    Word,
+    describe,
+    evaluate,
+    show_number,
+    unknown_name,
+)
 from singac.settings import Given, Setting, SettingValue, Sort, check_settings, check_value
 from singac.syntax import tree
 
@@ -194,6 +204,6 @@ def as_whole(
     if found.denominator == 1 and least <= found <= most:
         return found.numerator
     bound = f"at most {most:,}" if found > most else f"of at least {least}"
-    label = f"this is {float(found):g}"
+    label = f"this is {show_number(found)}"
     report.error("SG0201", f"{what} must be a whole number {bound}", span, label)
     return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.model.arguments import as_whole, given_twice
-from singac.model.values import Binding, Scope, evaluate
+from singac.model.values import Binding, Scope, bind, evaluate
 from singac.syntax import tree
 
 MOST_LAYERS = 10_000
@@ -333,9 +333,7 @@ class _Expander:
                 continue
             if (first := values.get(name)) is not None and first.span is not None:
                 given_twice(name, first.span, argument.span, self.report)
-            value = evaluate(argument.value, scope, self.report)
-            if value is not None:
-                values[name] = Binding(value, argument.span)
+            values[name] = bind(argument.value, argument.span, scope, self.report)
         missing = [f for f in formals if f not in values]
         if missing and len(self.report.found) == before:
             related = (Place(block.name.span, "defined here"),)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from singac.diagnostics import Diagnostic, Failed, Place, Report, Source, Span, did_you_mean
-from singac.model.values import Binding, Scope, evaluate
+from singac.model.values import Binding, Scope, bind
 from singac.syntax import tree
 from singac.syntax.parse import parse
 from singac.syntax.read import read
@@ -139,10 +139,9 @@ def _bind_lets(
         if name in blocks.lets:
             _duplicate(item.name, blocks.lets[name].span, report)
             continue
-        node = _changed_value(replaced.pop(name), report) if name in replaced else item.value
-        value = evaluate(node, blocks.lets, report) if node else None
-        if value is not None:
-            blocks.lets[name] = Binding(value, item.name.span)
+        changed = name in replaced
+        node = _changed_value(replaced.pop(name), report) if changed else item.value
+        blocks.lets[name] = bind(node, item.name.span, blocks.lets, report)
     for change in replaced.values():
         message = f"the program has no `let {change.name}` to replace"
         help = did_you_mean(change.name, blocks.lets) or f"write let {change.name} = ... in it"

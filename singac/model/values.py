@@ -7,10 +7,10 @@ stand there (`separate`, `last`, `none`) or whether it is a mistake.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from singac.diagnostics import Place, Report, Span, did_you_mean
+from singac.diagnostics import Diagnostic, Place, Report, Span, did_you_mean
 from singac.syntax import tree
 
 MOST_BITS = 4096  # of a numerator or denominator; beyond it no setting is meant
@@ -51,13 +51,29 @@ Value = Fraction | tuple[int, ...] | str | Word | Called | Tied
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A named value and the place that named it."""
+    """A named value and the place that named it.
 
-    value: Value
+    What was written there may have no value; the mistakes in it are then those of each use.
+    """
+
+    value: Value | None
     span: Span | None
+    mistakes: tuple[Diagnostic, ...] = ()
 
 
 Scope = Mapping[str, Binding]
+
+
+def bind(node: tree.Value | None, span: Span, scope: Scope, report: Report) -> Binding:
+    """What a name stands for from here on; nothing for no node, whose mistakes are told.
+
+    What is wrong with a name for a name is told where the value is used.
+    """
+    if isinstance(node, tree.Reference) and node.path.text in scope:
+        return replace(scope[node.path.text], span=span)
+    before = len(report.found)
+    value = None if node is None else evaluate(node, scope, report)
+    return Binding(value, span, tuple(report.found[before:]))
 
 
 def evaluate(node: tree.Value, scope: Scope, report: Report) -> Value | None:
@@ -70,7 +86,7 @@ def evaluate(node: tree.Value, scope: Scope, report: Report) -> Value | None:
         case tree.String(text):
             return text
         case tree.Reference(path, span):
-            return scope[path.text].value if path.text in scope else Word(path.text, span)
+            return _named(path.text, span, scope, report)
         case tree.Transposed(path, span):
             return Tied(path.text, span)
         case tree.Apply(path, arguments, span):
@@ -80,6 +96,14 @@ def evaluate(node: tree.Value, scope: Scope, report: Report) -> Value | None:
             return None if value is None else -value
         case tree.Binary():
             return _binary(node, scope, report)
+
+
+def _named(name: str, span: Span, scope: Scope, report: Report) -> Value | None:
+    if name not in scope:
+        return Word(name, span)
+    binding = scope[name]
+    report.found += binding.mistakes
+    return binding.value
 
 
 def _number(text: str, span: Span, report: Report) -> Fraction | None:
@@ -137,8 +161,19 @@ _OPERATIONS = {
 
 def unknown_name(word: Word, scope: Scope, report: Report) -> None:
     """Reports a word that stands where a value is needed."""
+    if word.text in scope:
+        _named_too_late(word, scope[word.text], report)
+        return
     help = did_you_mean(word.text, scope) or f"name it before: let {word.text} = ..."
     report.error("SG0101", f"nothing is named `{word.text}`", word.span, help=help)
+
+
+def _named_too_late(word: Word, binding: Binding, report: Report) -> None:
+    """A `let` that uses itself, or one that stands after it."""
+    related = (Place(binding.span, "named here"),) if binding.span else ()
+    message = f"`{word.text}` has no value yet where it is used"
+    help = "a `let` knows those before it; give it a number, or move it up"
+    report.error("SG0101", message, word.span, related=related, help=help)
 
 
 def describe(value: Value) -> str:
@@ -160,4 +195,4 @@ def describe(value: Value) -> str:
 
 def show_number(value: Fraction) -> str:
     """A number as short as it is exact enough to recognise."""
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"
+    return f"{value.numerator:,}" if value.denominator == 1 else f"{float(value):.6g}"

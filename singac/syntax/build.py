@@ -85,8 +85,10 @@ class Builder:
     def NUMBER(self, token: Token) -> tree.Number:
         mantissa, _, exponent = token.lower().partition("e")
         self._check_digits(token, mantissa.partition(".")[0])
-        if len(mantissa) > _MAX_MANTISSA or len(exponent.lstrip("+-0")) > _MAX_EXPONENT_DIGITS:
-            self._bad_number(token, "this number is too long", "float32 keeps 7 digits, up to 3e38")
+        if len(mantissa) > _MAX_MANTISSA:
+            self._bad_number(token, "this number is too long", "float32 keeps 7 digits")
+        if len(exponent.lstrip("+-0")) > _MAX_EXPONENT_DIGITS:
+            self._bad_number(token, "this number is out of range", "float32 goes up to 3e38")
         return tree.Number(str(token), self._span(token))
 
     def SHAPE(self, token: Token) -> tree.Shape:
