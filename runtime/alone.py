@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime import checkpoint, snapshot
+from runtime.feeding import Feeds, prepared
 from runtime.lanes import Lanes
 from runtime.stub import Call, Floats, Kernels
 from runtime.worker import Worker
@@ -22,12 +23,9 @@ class Tester:
     """The test program of a plan with the params of a checkpoint."""
 
     def __init__(self, plan: Plan, folder: Path, data_folder: str) -> None:
-        (process,) = plan.processes
-        self._plan, self._rows = plan, process.rows
+        self._plan = plan
         self.step = checkpoint.read_manifest(folder).step
-        own = _Own(plan)
-        snapshot.fill_params(plan, own.params, folder)
-        self._worker = Worker(plan, process, load(plan, process), own, data_folder)
+        self._worker = worker_of(plan, folder, prepared(plan, data_folder))
 
     def measure(self, part: str) -> dict[str, float]:
         """The mean of every metric over a whole part, the loss first."""
@@ -53,6 +51,14 @@ class Tester:
         lanes = Lanes(examples, training.batch, 1, once=True)
         order = [lanes.examples(k, 0, training.batch) for k in range(count)]
         yield np.concatenate(list(read))[np.argsort(np.concatenate(order))]
+
+
+def worker_of(plan: Plan, folder: Path, feeds: Feeds) -> Worker:
+    """The worker of a plan that only tests, with the params of a checkpoint."""
+    (process,) = plan.processes
+    own = _Own(plan)
+    snapshot.fill_params(plan, own.params, folder)
+    return Worker(plan, process, load(plan, process), own, feeds)
 
 
 class _Own:

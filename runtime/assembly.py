@@ -16,6 +16,7 @@ from runtime.desk import Desk
 from runtime.far import FarStub
 from runtime.far_desk import FarDesk
 from runtime.faults import Fault
+from runtime.feeding import prepared
 from runtime.group_desk import NodeDesk
 from runtime.groups import GroupStub
 from runtime.job import Job
@@ -52,7 +53,7 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     start = checkpoint.start(resumed)
     stub.ready(start.step)
     ahead = start.ahead(plan.examples_a_step)
-    worker = Worker(plan, process, native, stub, job.data_folder, recorder, ahead)
+    worker = Worker(plan, process, native, stub, prepared(plan, job.data_folder, ahead), recorder)
     if resumed is not None:
         worker.resume(resumed)
     timer = Timer(job.timings(rank)) if job.timed else None
@@ -105,12 +106,13 @@ def _with_threads(
     start = checkpoint.start(resumed)
     site.ready(start.step)
     ahead = start.ahead(plan.examples_a_step)
+    feeds = prepared(plan, job.data_folder, ahead)
     duties: list[Duty] = []
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
             stub, at = stubs[process.worker], marks[process.worker]
-            worker = Worker(plan, process, native, stub, job.data_folder, ahead=ahead)
+            worker = Worker(plan, process, native, stub, feeds)
             if resumed is not None:
                 worker.resume(resumed)
             timer = Timer(job.timings(rank)) if job.timed and not process.thread else None

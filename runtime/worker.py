@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from runtime import carried
-from runtime.data import Feeder
 from runtime.divergence import check_metrics, named_metrics
-from runtime.lanes import Lanes
+from runtime.feeding import Feeding, Feeds
 from runtime.server import Server
 from runtime.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
 from runtime.trace import END, Label, Recorder
@@ -30,7 +29,7 @@ TRAIN, TEST, VALIDATE = "train", "test", "validate"
 class Test:
     """The test program as calls, and what feeds it."""
 
-    feeder: Feeder
+    feeder: Feeding
     calls: list[Call]
 
 
@@ -47,11 +46,10 @@ class Worker:
         process: Process,
         native: Native,
         stub: Spaces,
-        data_folder: str,
+        feeds: Feeds,
         recorder: Recorder | None = None,
-        ahead: int = 0,
     ) -> None:
-        self._recorder, self._ahead = recorder, ahead
+        self._recorder, self._feeds = recorder, feeds
         self._process, self._native, self._stub = process, native, stub
         turns = process.server is not None and process.serve is None
         self._server = Server(plan, native, stub) if turns else None
@@ -62,12 +60,11 @@ class Worker:
         self.given: Doubles = np.zeros(metrics + carried.doubles(plan))
         self.sums, self._states_given = self.given[:metrics], self.given[metrics:]
         self._plan, training = plan, plan.training
-        self._data_folder = data_folder
         self._metrics = named_metrics(plan)
         numbers = (0, training.seed, process.first_row, process.rows, training.batch)
         self._scalars = np.array(numbers, np.int64)
         self._arena = memory.allocate(process.memory.arena)
-        feeder = self._feeder(TRAIN, once=False) if process.worker is not None else None
+        feeder = feeds(TRAIN, False) if process.worker is not None else None
         self._states = self._carried(process.train)
         self._train = self._calls(process.train, feeder)
         self._tests: dict[str, Test] = {}
@@ -125,23 +122,13 @@ class Worker:
         """The test program fed from a part, made when it is first asked for."""
         if part not in self._tests:
             assert self._process.test is not None, "only a process with a test program tests"
-            feeder = self._feeder(part, once=True)
+            feeder = self._feeds(part, True)
             self._tests[part] = Test(feeder, self._calls(self._process.test, feeder))
         return self._tests[part]
 
-    def _feeder(self, part: str, once: bool) -> Feeder:
-        plan, training = self._plan, self._plan.training
-        ahead = 0 if once else self._ahead
-        folder, lanes = self._data_folder, None
-        if training.carry:
-            groups = 1 if once else plan.topology.worker_groups
-            lanes = Lanes(plan.data.examples(part), training.batch, groups, once)
-        settings = (training.batch, training.seed, once, ahead, lanes)
-        return Feeder(folder, plan.data, part, *settings)
-
     # Calls
 
-    def _calls(self, program: Program, feeder: Feeder | None) -> list[Call]:
+    def _calls(self, program: Program, feeder: Feeding | None) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
         kernels = Kernels(
             self._stretch,
@@ -162,7 +149,7 @@ class Worker:
         return calls
 
     def _recorded(
-        self, program: Program, feeder: Feeder | None, kernels: Kernels, recorder: Recorder
+        self, program: Program, feeder: Feeding | None, kernels: Kernels, recorder: Recorder
     ) -> list[Call]:
         """Each step by itself, with notes of its beginning and its end."""
         calls: list[Call] = []
@@ -194,7 +181,7 @@ class Worker:
         assert self._server is not None, "a process that serves has a server"
         return self._server
 
-    def _feed(self, program: Program, feeder: Feeder | None) -> Call:
+    def _feed(self, program: Program, feeder: Feeding | None) -> Call:
         assert feeder is not None, "only programs of workers are fed"
         process = self._process
         scalars, batch = self._scalars, self._plan.training.batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     _eval_arguments(_verb(verbs, "eval", "measure a trained net, in one process"))
     _predict_arguments(
         _verb(verbs, "predict", "write what a layer of a trained net gives, in one process")
+    )
+    _sample_arguments(
+        _verb(verbs, "sample", "write text by a trained model of characters or words")
     )
     _look_arguments(_verb(verbs, "checkpoint", "look at checkpoints"))
     _pack_arguments(_verb(verbs, "pack", "write a data block as one file of records"))
@@ -194,11 +198,13 @@ def _steps(text: str) -> int:
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
     _checkpoint_arguments(parser)
+    _part_argument(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     _checkpoint_arguments(parser)
+    _part_argument(parser)
     parser.add_argument(
         "--layer",
         metavar="L",
@@ -223,7 +229,53 @@ def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a checkpoint; or a run folder, whose newest is taken",
     )
+
+
+def _part_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=PARTS, default="test", help="of the data")
+
+
+def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+    _checkpoint_arguments(parser)
+    parser.add_argument("--prompt", metavar="TEXT", default="", help="what it goes on from")
+    parser.add_argument(
+        "--length", metavar="N", type=_length, default=500, help="characters or words [500]"
+    )
+    parser.add_argument(
+        "--temperature",
+        metavar="T",
+        type=_temperature,
+        default=1.0,
+        help="below 1 what is likely is likelier, at 0 the likeliest is always taken [1]",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=_seed, default=0, help="another gives another text [0]"
+    )
+    parser.add_argument(
+        "--layer", metavar="L", help="the softmax_loss of what comes next, if there are several"
+    )
+
+
+def _length(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:10]) <= 100_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of characters or words")
+    return int(text)
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or len(text) > 19:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 19 digits")
+    return int(text)
 
 
 TABLES = (".csv", ".npz")

@@ -7,6 +7,7 @@ What a verb needs is imported when it runs: a warm `run` must not load the compi
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -33,6 +34,8 @@ Arguments = argparse.Namespace
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
     arguments = parser().parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can show
     try:
         return VERBS[arguments.verb](arguments)
     except Failed as failed:
@@ -405,6 +408,24 @@ def predict(arguments: Arguments) -> int:
     return 0
 
 
+def sample(arguments: Arguments) -> int:
+    """Text that a trained model of characters or words writes, as it is written."""
+    from runtime import resume
+    from runtime.sampler import Choice, Sampler
+    from singac import sampling, trained
+
+    model = trained.model_of(arguments.file, _alone(arguments), _data_folder())
+    net = sampling.sampled(model, arguments.layer)
+    prompt = net.numbers(arguments.prompt)
+    folder = resume.find(Path(arguments.checkpoint), net.plan, "take params from")
+    choice = Choice(arguments.temperature, arguments.seed)
+    drawn = Sampler(net.plan, folder, net.scores).tokens(prompt, arguments.length, choice)
+    for piece in net.written(arguments.prompt, drawn):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
 def _alone(arguments: Arguments) -> Choices:
     from dataclasses import replace
 
@@ -468,6 +489,7 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "new": new,
     "eval": evaluate,
     "predict": predict,
+    "sample": sample,
     "checkpoint": checkpoint,
     "pack": pack,
     "list": list_words,

@@ -177,6 +177,8 @@ CODES: dict[str, str] = {
     "SG0912": "loss, metrics, gradients and params stay finite",
     "SG0913": "a run goes on until it is done or stopped",
     "SG0914": "a new program has a name that a net may have, and replaces no file",
+    "SG0915": "a net that is sampled scores what comes next in a text, a step at a time",
+    "SG0916": "what a sample goes on from is in the vocabulary of its text",
     "SG0920": "a checkpoint is whole; a damaged one is passed over",
     "SG0921": "there is a sound checkpoint to resume from",
     "SG0922": "a checkpoint has the params that are taken from it, in their shapes",

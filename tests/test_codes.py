@@ -30,6 +30,7 @@ AREAS = (
     ("SG0903", "SG0909", ("singac/cli.py", "singac/shows.py", "singac/warm.py",
                           "singac/trained.py", "singac/starter.py", "runtime/answers.py")),
     ("SG0914", "SG0914", ("singac/starter.py",)),
+    ("SG0915", "SG0916", ("singac/sampling.py",)),
     ("SG0910", "SG0999", ("runtime/",)),
 )
 # fmt: on

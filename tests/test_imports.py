@@ -36,7 +36,7 @@ ORDER = (
         "singac.starter",
         "singac.arguments",
     ),
-    ("singac.plans",),
+    ("singac.plans", "singac.sampling"),
     ("singac.cli",),
 )
 PLACES = {name: place for place, names in enumerate(ORDER) for name in names}

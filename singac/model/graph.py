@@ -149,6 +149,11 @@ class NetGraph:
                 wanted |= dict.fromkeys(self._depended_on(layer.name, wanted))
         return tuple(layer for layer in self.layers() if layer.name in wanted)
 
+    def leading_to(self, name: str) -> tuple[Layer, ...]:
+        """A layer and all that it depends on, at this step or an earlier one."""
+        found = self._depended_on(name, {})
+        return tuple(layer for layer in self.layers() if layer.name in found)
+
     def _depended_on(self, name: str, known: Mapping[str, None]) -> dict[str, None]:
         """A layer and all that lead to it, at this step or an earlier one."""
         found: dict[str, None] = {}

@@ -325,7 +325,8 @@ class _Projector:
         wishes = [t.wish(rows) for t in tensors.values() if t.name not in order.carried]
         wishes.append(Wish(SCRATCH, largest, 0, len(items)))
         offsets, arena = place(wishes)
-        first = self._carried_bytes(order if trains else self._train_order(net), rows)
+        orders = (order,) if trains else (order, self._train_order(net))
+        first = max(self._carried_bytes(o, rows) for o in orders)
         offsets = {n: at + 2 * first for n, at in offsets.items()}
         at = 0 if trains else first
         for kept in order.carried:

@@ -1,0 +1,151 @@
+"""`singac sample`: text that a trained net writes, held against what the same net predicts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.sampler import Choice
+from singac.cli import main
+from singac.plan.plan import Plan
+from singac.sampling import Sampled
+
+TEXT = "the cat sat on the mat,\nand the dog lay on the log;\n" * 9
+# A state of the step before, one of two steps before that hands on its cell, and dropout.
+PROGRAM = """
+data text = KIND("text.txt", length = 6, vocab = "text.txt", test = "probe.txt")
+net small on text {
+    unroll 6 {
+        FIELD -> x: onehot(vocab)
+        [x, low[t-1]] -> low: gru(24)
+        low -> drop: dropout(0.2)
+        [drop, high[t-2]] -> high: lstm(16)
+        [high, low] -> both: concat -> o: dense(vocab)
+        [o, next] -> softmax_loss
+        MORE
+    }
+    OUTSIDE
+}
+train small {
+    algorithm = BPTT(carry = CARRY)  updater = Adam(rate = 0.02)  batch = 4  steps = STEPS
+}
+"""
+
+
+def program(folder: Path, kind: str = "chars", steps: int = 60, **replaced: str) -> Path:
+    """A program and its text; other words of PROGRAM are replaced by those given."""
+    replaced = {"MORE": "", "OUTSIDE": "", "CARRY": "all"} | replaced
+    text = PROGRAM.replace("KIND", kind).replace("FIELD", kind[:-1]).replace("STEPS", str(steps))
+    for word, value in replaced.items():
+        text = text.replace(word, value)
+    (folder / "text.txt").write_text(TEXT)
+    (folder / "probe.txt").write_text(TEXT[:60])
+    path = folder / "net.singa"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The program of a net that has learnt something, beside its run."""
+    folder = tmp_path_factory.mktemp("sampled")
+    before, os.environ["SINGAC_CACHE"] = os.environ["SINGAC_CACHE"], str(folder / "cache")
+    path = program(folder)
+    assert main(["run", str(path), "-np", "1", "--run-dir", str(folder / "run")]) == 0
+    yield path
+    os.environ["SINGAC_CACHE"] = before
+
+
+def sampled(capsys: pytest.CaptureFixture[str], path: Path, *more: str) -> str:
+    capsys.readouterr()
+    assert main(["sample", str(path), "--checkpoint", str(path.parent / "run"), *more]) == 0
+    return capsys.readouterr().out.removesuffix("\n")
+
+
+def test_the_likeliest_text_is_what_the_unrolled_net_predicts(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The states of the unrolled net go on over the text that was sampled, one lane of it."""
+    prompt = "and the"
+    text = sampled(capsys, trained, "--prompt", prompt, "--length", "60", "--temperature", "0")
+    assert text.startswith(prompt)
+    assert len(text) == len(prompt) + 60
+    (trained.parent / "probe.txt").write_text(text)
+    out = trained.parent / "o.npz"
+    command = ["predict", str(trained), "--checkpoint", str(trained.parent / "run")]
+    assert main([*command, "--set", "train.batch=1", "--layer", "o", "-o", str(out)]) == 0
+    (trained.parent / "probe.txt").write_text(TEXT[:60])
+    with np.load(out) as arrays:
+        scores = arrays["o"].reshape(66, -1)
+    known = sorted(set(TEXT))
+    likeliest = "".join(known[k] for k in scores.argmax(axis=-1))
+    assert text[len(prompt) :] == likeliest[len(prompt) - 1 :]
+    assert len(dict.fromkeys(text)) > 5, "the net has learnt to say more than one character"
+
+
+def test_a_seed_gives_its_text_again(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [sampled(capsys, trained, "--seed", seed, "--length", "40") for seed in "112"]
+    assert texts[0] == texts[1] != texts[2]
+    cold = sampled(capsys, trained, "--length", "40", "--temperature", "0.001")
+    assert cold == sampled(capsys, trained, "--length", "40", "--temperature", "0", "--seed", "7")
+
+
+def test_draws_are_as_frequent_as_the_softmax_says() -> None:
+    scores, count = np.array([0.5, -1.0, 2.0], np.float32), 20_000
+    choice = Choice(temperature=2.0, seed=3)
+    drawn = np.bincount([choice.of(scores) for _ in range(count)], minlength=3) / count
+    powers = np.exp(scores / 2)
+    np.testing.assert_allclose(drawn, powers / powers.sum(), atol=0.01)
+
+
+def test_words_are_written_with_spaces_and_lines() -> None:
+    net = Sampled(Plan.__new__(Plan), "o", ("</s>", "<unk>", "cat", "the"), of_words=True)
+    assert net.numbers("the cat") == [3, 2]
+    assert net.numbers("the cat\n") == net.numbers("the cat \n ") == [3, 2, 0]
+    assert net.numbers("") == [0]
+    assert net.numbers("a cat") == [1, 2]
+    assert "".join(net.written("the", [2, 0, 3, 3])) == "the cat\nthe the"
+    assert "".join(net.written("", [3, 2])) == "the cat"
+
+
+# fmt: off
+REFUSED = {
+    "unknown character": ({}, ("--prompt", "the Käse"), "vocabulary: 'K', 'ä'"),
+    "two losses":        ({"MORE": "[o, next] -> again: softmax_loss"}, (),
+                          "`softmax_loss` and `again` score what comes next"),
+    "another loss":      ({"MORE": "[o, next] -> accuracy"}, ("--layer", "accuracy"),
+                          "`accuracy` does not score what comes next"),
+    "nothing scores it": ({"[o, next] -> softmax_loss": "[o, x] -> euclidean_loss"}, (),
+                          "no softmax_loss of `next`"),
+    "it is told":        ({"[high, low]": "[high, low, told]",
+                           "MORE": "next -> told: onehot(vocab)"}, (),
+                          "`softmax_loss` is told what comes next, `next`"),
+    "all at once":       ({"[high, low]": "[high, low, all]", "OUTSIDE": "char -> all: dense(3)"},
+                          (), "`all` reads all 6 tokens of an example at once"),
+    "no line ends":      ({"text.txt": "probe.txt"}, (), "begins where a line has ended"),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("replaced", "more", "told"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_sampled_is_refused(
+    replaced: dict[str, str],
+    more: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = program(tmp_path, **replaced)
+    (tmp_path / "probe.txt").write_text("the cat sat on the mat, and")
+    assert main(["sample", str(path), "--checkpoint", "none", *more]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_table_of_numbers_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digits = Path(__file__).parent.parent / "models/mlp.singa"
+    assert main(["sample", str(digits), "--checkpoint", str(tmp_path)]) == 2
+    assert "the data `digits` is no running text but `csv`" in capsys.readouterr().err
