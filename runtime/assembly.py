@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from runtime import checkpoint, snapshot
+from runtime import capacity, checkpoint, snapshot
 from runtime import stub as stubs
 from runtime.channel import Line
 from runtime.crew import Crew, Duty
@@ -40,6 +40,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     """All that this process has to do, memory filled."""
     plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
     resumed = Path(job.resume) if job.resume else None
+    here = ranks_of_node()
+    capacity.check([p for p in plan.processes if p.rank in here], shared=shares_memory())
     if plan.topology.servers_in_threads:
         return _with_threads(plan, job, rank, resumed, mark, line, fault)
     process = plan.processes[rank]
@@ -70,6 +72,12 @@ def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
 def node_of() -> MPI.Intracomm:
     """The processes of this node."""
     return MPI.Intracomm(MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
+
+
+def ranks_of_node() -> list[int]:
+    """The ranks of the processes of this node."""
+    node, world = node_of().Get_group(), MPI.COMM_WORLD.Get_group()
+    return node.Translate_ranks(None, world)
 
 
 def shares_memory() -> bool:

@@ -178,11 +178,6 @@ class _Expander:
         self.unrolled = None
         return found
 
-    def _not_yet(self, span: Span, what: str) -> None:
-        message = f"{what} are parsed but cannot be compiled yet"
-        help = "a net is made of arrows from layer to layer"
-        self.report.error("SG0190", message, span, help=help)
-
     def _flat(self, chain: tree.Chain, scope: Scope) -> list[_Step]:
         found: list[_Step] = []
         for link in chain.links:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nets
@@ -49,6 +50,15 @@ def test_processes_that_do_not_see_each_other_end_the_run(tmp_path: Path) -> Non
     assert finished.code == 3
     assert "2 processes were started and MPI sees 1" in finished.stderr
     assert finished.seconds < 5
+
+
+def test_a_run_that_needs_more_memory_than_there_is_is_refused(tmp_path: Path) -> None:
+    plan = nets.plan(2, 2)
+    huge = [replace(p, memory=replace(p.memory, arena=10**15)) for p in plan.processes]
+    finished = run(replace(plan, processes=tuple(huge)), tmp_path)
+    assert finished.code == 3
+    assert "of memory and this run needs 2,000,000.0 GB of it" in finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
 def test_a_folder_named_like_the_runtime_shadows_nothing(tmp_path: Path) -> None:
