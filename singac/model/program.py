@@ -242,9 +242,12 @@ def _no_block(block: str, blocks: Blocks, change: Change, report: Report) -> Non
     help: str | None
     if block in EXAMPLES:
         message, help = f"the program has no {block} block", EXAMPLES[block]
-    else:
+    elif block:
         message = f"no block `{block}` has settings to replace"
-        help = did_you_mean(block, known) if block else "write --set train.steps=100"
+        help = did_you_mean(block, known)
+    else:
+        message = f"`{change.name}` says no block, or no setting of it"
+        help = "write --set train.steps=100"
     report.error("SG0110", message, change.span, help=help)
 
 
