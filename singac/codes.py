@@ -148,7 +148,7 @@ CODES: dict[str, str] = {
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0303": "a layer is put at a worker of the group",
-    "SG0304": "a layer is cut on feature only where its kind can be",
+    "SG0304": "a layer is cut on feature or on input only where its kind can be",
     "SG0305": "layers that share a param are cut so that they need the same part of it",
     "SG0401": "a cluster has as many processes as -np gives",
     "SG0402": "a run has one cluster, one of the program's",

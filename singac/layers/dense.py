@@ -35,7 +35,9 @@ def _shape(settings: Settings, _: tuple[Operand, ...]) -> Sizes:
 def _params(settings: Settings, sources: tuple[Operand, ...]) -> tuple[ParamSpec, ...]:
     units = _units(settings)
     return (
-        ParamSpec("weight", (columns(sources[0].shape), units), ("glorot", {}), along=1),
+        ParamSpec(
+            "weight", (columns(sources[0].shape), units), ("glorot", {}), along=1, along_input=0
+        ),
         ParamSpec("bias", (units,), ("constant", {"value": 0.0}), optional=True, along=0),
     )
 
@@ -103,4 +105,5 @@ DENSE = LayerKind(
     connection=Connection.ONE_TO_ALL,
     own_shape=lambda settings: (_units(settings),),
     feature=Feature(width, lambda *_: LANES, _cut),
+    sums_input=True,
 )

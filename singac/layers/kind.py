@@ -23,6 +23,7 @@ class Dimension(StrEnum):
 
     BATCH = "batch"
     FEATURE = "feature"
+    INPUT = "input"
 
 
 class Connection(StrEnum):
@@ -103,6 +104,7 @@ class ParamSpec:
     One that `follows` is not learnt: its layer gives what it measures of a batch for a gradient,
     and the param moves towards that by this share each step.
     Where the layer is cut on feature, so is the axis `along` of the param (None: each has it all).
+    Where it is cut on input, so is `along_input` (None: it is added to the sum once).
     """
 
     role: str
@@ -112,6 +114,7 @@ class ParamSpec:
     in_panels: bool = True
     follows: float = 0.0
     along: int | None = None
+    along_input: int | None = None
 
 
 class Answer(StrEnum):
@@ -222,6 +225,8 @@ class LayerKind:
     words(settings)              source 0 is a field of whole numbers below this
     feature                      how it is cut on feature, if it can be
     uncut                        why it cannot be
+    sums_input                   its result is a sum over the columns of its only source: it can be
+                                 cut on input
     end, energy                  which end of `<->` it is; what that means (hidden ends)
     own_shape(settings)          the shape, where settings alone tell it: a delay needs it
     own_state                    the source meant to be an earlier result of the layer itself;
@@ -250,6 +255,7 @@ class LayerKind:
     words: Callable[[Settings], int] | None = None
     feature: Feature | None = None
     uncut: str = "it needs all values of an example"
+    sums_input: bool = False
     end: End | None = None
     energy: Energy | None = None
     own_shape: Callable[[Settings], Sizes] | None = None

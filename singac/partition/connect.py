@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from singac.layers.exchange import NOTHING, Exchange, Part
 from singac.layers.join import SLICE
-from singac.layers.kind import Cut, Dimension, Operand, Range, Sizes, columns
+from singac.layers.kind import Cut, Dimension, Range, Sizes, columns
 from singac.model.graph import Layer, NetGraph, ParamUse, Strip
-from singac.partition.assign import Placing
 from singac.partition.link import connection, words
+from singac.partition.parts import Wishes, cut_of, piece_of_param, wish_of
 from singac.partition.pieces import WHOLE, PieceOfParam, cut_param
-
-Wishes = tuple[Part, ...]
+from singac.partition.placing import Placing
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,44 +87,29 @@ class Connector:
     # -- a layer -----------------------------------------------------------------------------------
 
     def _layer(self, layer: Layer) -> None:
-        parts = self._placed[layer.name].parts
-        cuts = [self._cut(layer, part) for part in parts]
+        placing = self._placed[layer.name]
+        cuts = [cut_of(self._graph, layer, placing, w) for w in range(self._workers)]
         sources = [self._source(layer, slot, cuts) for slot in range(len(layer.sources))]
-        for net, part, cut in zip(self._nets, parts, cuts, strict=True):
-            if cut is None:
-                continue
-            read = tuple(n for n, r in zip(sources, cut.sources, strict=True) if r is not None)
-            self._add(net, layer, part, cut, read)
+        for worker, cut in enumerate(cuts):
+            if cut is not None:
+                read = tuple(n for n, r in zip(sources, cut.sources, strict=True) if r is not None)
+                self._add(layer, worker, cut, read)
 
-    def _cut(self, layer: Layer, part: Part) -> Cut | None:
-        """What a worker's piece takes; None: it has no piece."""
-        if part == NOTHING:
-            return None
-        operands = self._operands(layer)
-        if self._placed[layer.name].dimension is not Dimension.FEATURE:
-            whole = tuple((0, columns(s.shape)) for s in operands)
-            return Cut(layer.settings, whole, (0, columns(layer.shape)))
-        assert layer.kind is not None, "a field is cut by who reads it"
-        assert layer.kind.feature is not None, "what is on feature can be cut"
-        own = part.column, part.column + part.columns
-        return layer.kind.feature.cut(layer.settings, operands, layer.shape, own)
-
-    def _operands(self, layer: Layer) -> tuple[Operand, ...]:
-        return tuple(Operand(s.name, s.shape) for s in self._graph.sources(layer.name))
-
-    def _add(self, net: _Net, layer: Layer, part: Part, cut: Cut, sources: tuple[str, ...]) -> None:
+    def _add(self, layer: Layer, worker: int, cut: Cut, sources: tuple[str, ...]) -> None:
         """The piece; computed with a margin, it is sliced out of what is computed."""
-        params = tuple(self._param(net, layer, use, part) for use in layer.params)
-        if self._placed[layer.name].dimension is Dimension.BATCH:
+        net, placing = self._nets[worker], self._placed[layer.name]
+        params = tuple(u for u in layer.params if self._has_part(layer, u, worker))
+        if placing.dimension is Dimension.BATCH:
             net.layers[layer.name] = replace(layer, sources=sources, params=params)
             return
+        part = placing.parts[worker]
         own = part.column, part.column + part.columns
         whole = columns(layer.shape)
         made = replace(
             layer,
             settings=cut.settings,
             sources=sources,
-            shape=_cut_shape(layer.shape, cut.computed),
+            shape=cut_shape(layer.shape, cut.computed),
             params=params,
             strip=Strip(cut.computed[0], whole),
         )
@@ -138,28 +122,18 @@ class Connector:
         start, stop = ((at - cut.computed[0]) // unit for at in own)
         net.layers[layer.name] = Layer(
             layer.name, SLICE, {"start": start, "stop": stop}, (wide.name,),
-            _cut_shape(layer.shape, own), (), layer.span, strip=Strip(own[0], whole),
+            cut_shape(layer.shape, own), (), layer.span, strip=Strip(own[0], whole),
         )  # fmt: skip
 
-    def _param(self, net: _Net, layer: Layer, use: ParamUse, part: Part) -> ParamUse:
-        """The part of a param that belongs to a piece of a layer."""
-        found = net.pieces.setdefault(use.name, [])
-        piece = self._piece_of_param(layer, use, part)
+    def _has_part(self, layer: Layer, use: ParamUse, worker: int) -> bool:
+        """Whether a worker's piece of a layer has a part of a param, which is noted."""
+        piece = piece_of_param(self._graph, layer, use, self._placed[layer.name], worker)
+        if piece is None:
+            return False
+        found = self._nets[worker].pieces.setdefault(use.name, [])
         if piece not in found:
             found.append(piece)
-        return use
-
-    def _piece_of_param(self, layer: Layer, use: ParamUse, part: Part) -> PieceOfParam:
-        if self._placed[layer.name].dimension is not Dimension.FEATURE:
-            return WHOLE
-        assert layer.kind is not None, "a field has no params"
-        specs = layer.kind.params(layer.settings, self._operands(layer))
-        spec = next(s for s in specs if s.role == use.role)
-        if spec.along is None:
-            return WHOLE
-        each = columns(layer.shape) // spec.shape[spec.along]
-        axis = len(spec.shape) - 1 - spec.along if use.transposed else spec.along
-        return PieceOfParam(axis, part.column // each, (part.column + part.columns) // each)
+        return True
 
     # -- its sources -------------------------------------------------------------------------------
 
@@ -168,13 +142,13 @@ class Connector:
         source = self._graph.layer(layer.sources[slot])
         own = self._placed[layer.name]
         wishes = tuple(
-            _wish(own.dimension, part, cut.sources[slot] if cut is not None else None)
-            for part, cut in zip(own.parts, cuts, strict=True)
+            wish_of(own, worker, cut.sources[slot] if cut is not None else None)
+            for worker, cut in enumerate(cuts)
         )
         if source.is_field:
             return self._feed(source, wishes, own)
         held = self._placed[source.name]
-        if wishes == held.parts:
+        if wishes == held.parts and not held.is_partial:
             return source.name
         name = self._names.get((source.name, wishes))
         if name is None:
@@ -194,7 +168,7 @@ class Connector:
                 continue
             net.layers[name] = Layer(
                 name, kind, {}, (source.name,) if has != NOTHING else (),
-                _cut_shape(source.shape, (wish.column, wish.column + wish.columns)), (),
+                cut_shape(source.shape, (wish.column, wish.column + wish.columns)), (),
                 source.span, strip=_strip(own.dimension, wish, source.shape), link=(),
             )  # fmt: skip
         return name
@@ -211,7 +185,7 @@ class Connector:
             if wish == NOTHING or name in net.layers:
                 continue
             whole = wish.rows != has.rows
-            shape = _cut_shape(source.shape, (wish.column, wish.column + wish.columns))
+            shape = cut_shape(source.shape, (wish.column, wish.column + wish.columns))
             strip = Strip(wish.column, columns(source.shape)) if whole else None
             net.layers[name] = replace(source, name=name, shape=shape, strip=strip)
             net.fed.append(Fed(name, source.name, wish.column, whole))
@@ -227,14 +201,6 @@ class Connector:
         return free
 
 
-def _wish(dimension: Dimension | None, own: Part, columns_of: Range | None) -> Part:
-    """The part of a source that a piece reads: rows as its own, columns as its kind says."""
-    if own == NOTHING or columns_of is None:
-        return NOTHING
-    first, last = columns_of
-    return Part(own.row, own.rows, first, last - first)
-
-
 def _verb(own: Placing, wishes: Wishes) -> str:
     """`rows(fc1)`, `all(fc1)`, `columns(fc1)`: what is wanted of the source."""
     if own.dimension is Dimension.BATCH:
@@ -247,7 +213,7 @@ def _strip(dimension: Dimension | None, wish: Part, shape: Sizes) -> Strip | Non
     return None if dimension is Dimension.BATCH else Strip(wish.column, columns(shape))
 
 
-def _cut_shape(shape: Sizes, own: Range) -> Sizes:
+def cut_shape(shape: Sizes, own: Range) -> Sizes:
     """Columns of a shape as the same shape with fewer channels, or as plain columns."""
     size, each = own[1] - own[0], columns(shape[1:])
     if not shape or size == columns(shape):

@@ -17,9 +17,9 @@ from functools import partial
 from singac.layers.exchange import NOTHING, Exchange
 from singac.layers.kind import Connection, Dimension, LayerKind, Use, Wanted, same_shape
 from singac.layers.operations import Operation, Redistribute
-from singac.partition.assign import Placing
+from singac.partition.placing import Placing
 
-BATCH, FEATURE = Dimension.BATCH, Dimension.FEATURE
+BATCH, FEATURE, INPUT = Dimension.BATCH, Dimension.FEATURE, Dimension.INPUT
 ONE, ALL = Connection.ONE_TO_ONE, Connection.ONE_TO_ALL
 
 # fmt: off
@@ -43,6 +43,17 @@ CONNECTIONS: Mapping[tuple[Dimension | None, Dimension | None, Connection], str]
     (None,    FEATURE, ALL): "split, bridge",
     (None,    None,    ONE): "bridge",
     (None,    None,    ALL): "bridge",
+    # What is on input is read in part; what it gives are partial sums.
+    (BATCH,   INPUT,   ONE): "slice of columns, bridge, concat of rows",
+    (FEATURE, INPUT,   ONE): "",
+    (None,    INPUT,   ONE): "slice of columns, bridge",
+    (INPUT,   BATCH,   ONE): "slice of rows, bridge, sum",
+    (INPUT,   BATCH,   ALL): "slice of rows, bridge, sum",
+    (INPUT,   FEATURE, ONE): "slice of columns, bridge, sum",
+    (INPUT,   FEATURE, ALL): "split, bridge, sum",
+    (INPUT,   INPUT,   ONE): "slice of columns, bridge, sum",
+    (INPUT,   None,    ONE): "bridge, sum",
+    (INPUT,   None,    ALL): "bridge, sum",
 }
 # fmt: on
 

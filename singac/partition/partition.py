@@ -18,9 +18,10 @@ from singac.layers.kind import Dimension
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
-from singac.partition.assign import Placing, assign
+from singac.partition.assign import assign
 from singac.partition.connect import Connector, Fed, Linked, WorkerNet, worker_nets
 from singac.partition.pieces import WHOLE, blocks_of, clash
+from singac.partition.placing import Placing
 from singac.partition.space import LANES, Layout, Param, Slice, matrix, padded
 from singac.partition.split import Piece, split
 from singac.syntax import tree
@@ -95,7 +96,8 @@ def partition(model: Model) -> PartitionedNet:
     report.stop_if_any()
     topology, graph = model.cluster.topology, model.net.graph
     rows = split(model.train.training.batch, topology.workers_per_group)
-    placed = assign(model, rows, report)
+    cuts = model.rules.cuts if model.rules is not None else {}
+    placed = assign(model, cuts, rows, report)
     report.stop_if_any()
     nets, links = _connected(model, placed, report)
     params = place_params(tuple(graph.params.values()), _blocks(graph, nets))

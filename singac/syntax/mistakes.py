@@ -20,7 +20,7 @@ _TERMINALS = {
     "NUMBER":      "a number",
     "SHAPE":       "a shape",
     "STRING":      "a string",
-    "DIMENSION":   "`batch`, `feature`, `auto`",
+    "DIMENSION":   "`batch`, `feature`, `input`, `auto`",
     "ROLE":        "`worker`, `server`",
     "_GROUP":      "`group`",
     "_ON":         "`on`",
@@ -64,7 +64,7 @@ _GOES_ON = ("QUOTE", "DOT", "LPAR")
 _OUTSIDE = ("_TO", "_WITH", "LBRACE")
 _TERMINAL_OF = {")": "RPAR", "]": "RSQB", "}": "RBRACE"}
 _WORDS = {
-    "DIMENSION": ("batch", "feature", "auto"),
+    "DIMENSION": ("batch", "feature", "input", "auto"),
     "ROLE": ("worker", "server"),
     "_GROUP": ("group", "groups"),
     "_CHECKPOINT": ("checkpoint",),

@@ -318,7 +318,7 @@ class Net:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`conv1 .. pool5 on batch`, `fc8 at 0`; `last` is None for one layer; one of `dimension`
-    (`batch`, `feature`, `auto`) and `worker` is not None"""
+    (`batch`, `feature`, `input`, `auto`) and `worker` is not None"""
 
     first: Path
     last: Path | None

@@ -51,6 +51,10 @@ TIED = """
     features -> c: dense(36, weight = w) -> k: tanh
     [g, k] -> p: add -> q: dense(3)
     [q, label] -> loss: softmax_loss"""
+TURNED = """
+    param w ~ gaussian(std = 0.3)
+    features -> a: dense(45) -> h: tanh -> b: dense(20, weight = w') -> c: dense(3)
+    [c, label] -> loss: softmax_loss"""
 
 CUTS = [
     (CHAIN,   POINTS, "a on feature"),
@@ -73,6 +77,16 @@ CUTS = [
     (GROUPED, IMAGES, "c1 .. c2 on feature"),
     (GROUPED, IMAGES, "c1 .. p on feature"),
     (TIED,    POINTS, "a .. h on feature\n c .. k on feature"),
+    (CHAIN,   POINTS, "a .. d on feature\n b on input"),
+    (CHAIN,   POINTS, "a on input\n b on input\n c on input"),
+    (CHAIN,   POINTS, "a on feature\n b on input\n r on feature\n c on input"),
+    (CHAIN,   POINTS, "h at 1\n b on input\n c on feature"),
+    (JOINED,  POINTS, "a .. h on feature\n all .. s on feature\n b on input\n c on input"),
+    (WORDS,   POINTS, "e .. h on feature\n b on input\n x on input\n s on feature"),
+    (LENET,   IMAGES, "c1 .. f on feature\n a on input\n b on feature"),
+    (TIED,    POINTS, "a on input\n c on input"),
+    (TURNED,  POINTS, "a .. h on feature\n b on input"),
+    (TURNED,  POINTS, "b on input\n c at 1"),
 ]
 # fmt: on
 
@@ -148,6 +162,7 @@ WRONG = """
         ("s on feature", "SG0304", "`s` cannot be cut on feature: it brings all values"),
         ("n on feature", "SG0304", "`n` cannot be cut on feature: it brings all values"),
         ("loss on feature", "SG0304", "`loss` cannot be cut on feature: it compares all scores"),
+        ("s on input", "SG0304", "`s` cannot be cut on input: its result is no sum"),
         ("a at 3", "SG0303", "there is no worker 3 in a group of 3"),
     ],
 )
