@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib.format import write_array
+from numpy.typing import NDArray
 
 from runtime.stub import Floats
 from singac.diagnostics import Diagnostic, Exit, Failed
@@ -23,19 +24,22 @@ ENDINGS = (".csv", ".npz")
 SAME_FLOAT = "%.9g"
 
 
-def answered(batches: Iterable[Floats], answer: Answer | None) -> Iterator[Floats]:
-    """What a loss or metric predicts, by its scores [examples][columns]."""
+def answered(batches: Iterable[Floats], answer: Answer | None, scores: int) -> Iterator[Floats]:
+    """What a loss or metric predicts, by its scores [examples][steps x `scores` columns]."""
     for batch in batches:
-        match answer:
-            case None:
-                yield batch
-            case Answer.SOFTMAX:
-                powers = np.exp((batch - batch.max(axis=1, keepdims=True)).astype(np.float64))
-                yield (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-            case Answer.SIGMOID:
-                yield (0.5 + 0.5 * np.tanh(0.5 * batch.astype(np.float64))).astype(np.float32)
-            case Answer.HIGHEST:
-                yield batch.argmax(axis=1).astype(np.float32).reshape(-1, 1)
+        yield batch if answer is None else _answer(answer, batch.reshape(-1, scores), len(batch))
+
+
+def _answer(answer: Answer, scores: Floats, examples: int) -> Floats:
+    match answer:
+        case Answer.SOFTMAX:
+            powers = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
+            found: NDArray[np.generic] = powers / powers.sum(axis=1, keepdims=True)
+        case Answer.SIGMOID:
+            found = 0.5 + 0.5 * np.tanh(0.5 * scores.astype(np.float64))
+        case Answer.HIGHEST:
+            found = scores.argmax(axis=1)
+    return found.reshape(examples, -1).astype(np.float32)
 
 
 def write(path: Path, layer: str, shape: Sequence[int], batches: Iterable[Floats]) -> int:

@@ -402,7 +402,7 @@ def predict(arguments: Arguments) -> int:
     plan = trained.plan_of(model, arguments.part, reading)
     _, tester = _tester(arguments, plan, model)
     results = tester.results(arguments.part, reading.tensor)
-    batches = answers.answered(results, reading.answer)
+    batches = answers.answered(results, reading.answer, reading.scores)
     examples = answers.write(arguments.out, reading.layer, reading.shape, batches)
     print(f"{arguments.out}: {reading.layer} of {examples:,} examples", file=sys.stderr)
     return 0

@@ -18,13 +18,15 @@ from singac.syntax.read import read
 class Reading:
     """What is read of a layer: a tensor of the plan, what is made of it, its shape an example.
 
-    A loss or metric has no result; its `answer` is made of the scores it measures.
+    A loss or metric has no result; its `answer` is made of the `scores` columns that it measures.
+    An unrolled layer has a result for each step, the first dimension of the shape.
     """
 
     layer: str
     tensor: str
     answer: Answer | None
     shape: Sizes
+    scores: int = 0
 
 
 def model_of(path: str, choices: Choices, cache: str) -> Model:
@@ -56,13 +58,15 @@ def reading_of(model: Model, name: str) -> Reading:
     if layer is None:
         help = did_you_mean(name, layers)
         raise Failed([_no_result(f"there is no layer `{name}`", help)])
+    steps = (layer.steps,) if layer.steps > 1 else ()
     if layer.kind is None or layer.shape:
-        return Reading(name, _tensor(model, layer), None, layer.shape)
+        return Reading(name, _tensor(model, layer), None, (*steps, *layer.shape))
     scores, answer = layers[layer.sources[0]], layer.kind.answer
     if answer is None:
         raise Failed([_no_result(f"`{name}` has no result", f"its source is `{scores.name}`")])
-    shape = () if answer is Answer.HIGHEST else (columns(scores.shape),)
-    return Reading(name, scores.name, answer, shape)
+    width = columns(scores.shape)
+    own = () if answer is Answer.HIGHEST else (width,)
+    return Reading(name, scores.name, answer, (*steps, *own), width)
 
 
 def _tensor(model: Model, layer: Layer) -> str:

@@ -1,7 +1,8 @@
-"""`singac sample`: text that a trained net writes, held against what the same net predicts."""
+"""What a trained model of text predicts at each of its steps, and the text that it writes."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from singac.plan.plan import Plan
 from singac.sampling import Sampled
 
 TEXT = "the cat sat on the mat,\nand the dog lay on the log;\n" * 9
+PROBE = TEXT[5:66]  # ten examples and what comes after them
 # A state of the step before, one of two steps before that hands on its cell, and dropout.
 PROGRAM = """
 data text = KIND("text.txt", length = 6, vocab = "text.txt", test = "probe.txt")
@@ -26,6 +28,7 @@ net small on text {
         [drop, high[t-2]] -> high: lstm(16)
         [high, low] -> both: concat -> o: dense(vocab)
         [o, next] -> softmax_loss
+        [o, next] -> accuracy
         MORE
     }
     OUTSIDE
@@ -43,7 +46,7 @@ def program(folder: Path, kind: str = "chars", steps: int = 60, **replaced: str)
     for word, value in replaced.items():
         text = text.replace(word, value)
     (folder / "text.txt").write_text(TEXT)
-    (folder / "probe.txt").write_text(TEXT[:60])
+    (folder / "probe.txt").write_text(PROBE)
     path = folder / "net.singa"
     path.write_text(text)
     return path
@@ -66,23 +69,46 @@ def sampled(capsys: pytest.CaptureFixture[str], path: Path, *more: str) -> str:
     return capsys.readouterr().out.removesuffix("\n")
 
 
+def predicted(path: Path, layer: str, *more: str) -> np.ndarray:
+    out = path.parent / "out.npz"
+    command = ["predict", str(path), "--checkpoint", str(path.parent / "run"), *more]
+    assert main([*command, "--layer", layer, "-o", str(out)]) == 0
+    with np.load(out) as arrays:
+        found: np.ndarray = arrays[layer]
+    return found
+
+
+def test_layers_and_losses_are_read_step_by_step(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chances, scores = predicted(trained, "softmax_loss"), predicted(trained, "o")
+    powers = np.exp(scores)
+    assert scores.shape == (10, 6, len(set(TEXT)))
+    np.testing.assert_allclose(chances, powers / powers.sum(axis=2, keepdims=True), rtol=1e-4)
+    np.testing.assert_array_equal(predicted(trained, "accuracy"), chances.argmax(axis=2))
+    low, before = predicted(trained, "low"), predicted(trained, "low[t-1]")
+    np.testing.assert_array_equal(low[:, :-1], before[:, 1:])
+    right = predicted(trained, "next").astype(int)
+    loss = -np.log(np.take_along_axis(chances, right[..., None], axis=2)).mean()
+    capsys.readouterr()
+    assert main(["eval", str(trained), "--checkpoint", str(trained.parent / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(loss, rel=1e-5)
+
+
 def test_the_likeliest_text_is_what_the_unrolled_net_predicts(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The states of the unrolled net go on over the text that was sampled, one lane of it."""
-    prompt = "and the"
-    text = sampled(capsys, trained, "--prompt", prompt, "--length", "60", "--temperature", "0")
+    prompt, count = "and the", 60
+    text = sampled(
+        capsys, trained, "--prompt", prompt, "--length", str(count), "--temperature", "0"
+    )
     assert text.startswith(prompt)
-    assert len(text) == len(prompt) + 60
+    assert len(text) == len(prompt) + count
     (trained.parent / "probe.txt").write_text(text)
-    out = trained.parent / "o.npz"
-    command = ["predict", str(trained), "--checkpoint", str(trained.parent / "run")]
-    assert main([*command, "--set", "train.batch=1", "--layer", "o", "-o", str(out)]) == 0
-    (trained.parent / "probe.txt").write_text(TEXT[:60])
-    with np.load(out) as arrays:
-        scores = arrays["o"].reshape(66, -1)
-    known = sorted(set(TEXT))
-    likeliest = "".join(known[k] for k in scores.argmax(axis=-1))
+    best = predicted(trained, "accuracy", "--set", "train.batch=1").reshape(-1).astype(int)
+    (trained.parent / "probe.txt").write_text(PROBE)
+    likeliest = "".join(sorted(set(TEXT))[k] for k in best)
     assert text[len(prompt) :] == likeliest[len(prompt) - 1 :]
     assert len(dict.fromkeys(text)) > 5, "the net has learnt to say more than one character"
 
