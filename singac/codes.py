@@ -145,6 +145,7 @@ CODES: dict[str, str] = {
     "SG0249": "the labels of data are below the number of classes its block declares",
     "SG0250": "the library of a format that is an extra is installed",
     "SG0251": "a file is whole by the library of its format",
+    "SG0252": "the records of an LMDB database are arrays in .npy, alike in all",
     # partitions and clusters
     "SG0302": "a batch has an example for every worker of a group",
     "SG0303": "a layer is put at a worker of the group",

@@ -9,6 +9,7 @@ Format: NumPy Enhancement Proposal 1. Objects need pickle and are refused.
 from __future__ import annotations
 
 import math
+import tokenize
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 10_000  # bytes; numbers take below 128
 _CHUNK = 1 << 20
+# What NumPy raises for a header of odd bytes: it reads one as Python's own literals.
+BROKEN = (
+    ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError, RecursionError,
+    MemoryError,
+)  # fmt: skip
 
 
 class Bytes(Protocol):
@@ -86,7 +92,7 @@ def _parsed(source: Bytes, version: int, header: bytes) -> Header:
     parse = format.read_array_header_1_0 if version == 1 else format.read_array_header_2_0
     try:
         sizes, columns_first, type = parse(BytesIO(header))
-    except (ValueError, TypeError, OverflowError):
+    except BROKEN:
         raise damaged(
             "SG0221", f"the header of {source.what} cannot be read", source.path
         ) from None

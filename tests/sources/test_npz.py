@@ -143,6 +143,8 @@ DAMAGE = {
     "long header": (GOOD[:8] + b"\xff\xff" + GOOD[10:], "SG0221", "a header of 65535 bytes"),
     "no header":   (GOOD[:30],            "SG0226", "ends within its header"),
     "no dict":     (GOOD.replace(b"{'descr'", b"['descr'"), "SG0221", "cannot be read"),
+    "unclosed":    (GOOD.replace(b"}", b" "), "SG0221", "cannot be read"),
+    "a zero byte": (GOOD.replace(b"}", b"\0"), "SG0221", "cannot be read"),
     "a call":      (GOOD.replace(b"'<f4'", b"id(0)"), "SG0221", "cannot be read"),
     "cut":         (GOOD[:-3],            "SG0226", "takes 224 bytes, and has 221"),
     "trailing":    (GOOD + b"!",          "SG0226", "and has 225"),
