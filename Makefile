@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench-kernels fuzz schema campaign-kill campaign-async \
+.PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-async \
         campaign-partition
 
 check: lint test
@@ -18,6 +18,10 @@ test:
 # What the tests leave out: larger nets, longer runs, many more random cases. A few minutes.
 test-slow:
 	$(PYTHON) -m pytest -n auto -m slow tests
+
+# Training against PyTorch and JAX, taking turns on two cores; needs the extra `bench`.
+bench:
+	$(PYTHON) -m bench
 
 # Our matrix products against NumPy's OpenBLAS, taking turns on one core.
 bench-kernels:

@@ -30,6 +30,7 @@ from runtime.site import Far
 from runtime.stub import Stub
 from runtime.timing import Timer
 from runtime.trace import Recorder, TracedMark
+from runtime.turns import Turn
 from runtime.worker import Worker
 from singac.codegen.load import load
 from singac.plan.encode import from_json
@@ -59,7 +60,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     if resumed is not None:
         worker.resume(resumed)
     timer = Timer(job.timings(rank)) if job.timed else None
-    session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer)
+    turn = Turn(job, rank) if job.in_turns else None
+    session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer, turn)
     return Crew([lambda: session.run(start, fault)], after=stub.free)
 
 

@@ -15,7 +15,8 @@ class Job:
 
     `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
     meant), or None to start from the initialisers. `restart` counts from 0, the first attempt.
-    Of a `timed` run nothing is told or saved but how long its steps took.
+    Of a `timed` run nothing is told or saved but how long its steps took. One `in_turns` does steps
+    only when it is told to (`runtime/turns.py`).
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
     """
 
@@ -28,6 +29,7 @@ class Job:
     max_restarts: int = 0
     restart: int = 0
     timed: bool = False
+    in_turns: bool = False
     traced: bool = False
     origins: dict[str, str] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from runtime.faults import Fault
 from runtime.progress import Mark, Phase
 from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Meeting, Stub
 from runtime.timing import Timer
+from runtime.turns import Turn
 from runtime.worker import TEST, VALIDATE, Worker
 from singac.plan.plan import Plan, Process
 
@@ -38,6 +39,7 @@ class Session:
         mark: Mark,
         checkpoints: Path,
         timer: Timer | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._plan, self._training = plan, plan.training
         topology = plan.topology
@@ -46,7 +48,7 @@ class Session:
         self._meeting = stub if isinstance(stub, Meeting) and topology.asynchronous else None
         self._chief: Chief | None = None
         self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
-        self._checkpoints, self._timer = checkpoints, timer
+        self._checkpoints, self._timer, self._turn = checkpoints, timer, turn
         self._tests = self._validations = 0
 
     def run(self, start: Start, fault: Fault) -> None:
@@ -56,6 +58,8 @@ class Session:
         done = start.step
         for step in range(start.step, self._training.steps):
             self._mark.step(step)
+            if self._turn is not None and not self._turn.comes():
+                break
             fault.strike(step)
             self._mark.phase(Phase.COMPUTING)
             self._worker.train(step)

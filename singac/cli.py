@@ -22,7 +22,6 @@ from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
 if TYPE_CHECKING:
     from runtime.alone import Tester
     from runtime.job import Job
-    from runtime.timing import Timings
     from singac.compile import Compiled
     from singac.model.resolve import Choices, Model
     from singac.plan.plan import Plan
@@ -48,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return int(Exit.FAILED)
 
 
-def _choices(arguments: Arguments) -> Choices:
+def choices_of(arguments: Arguments) -> Choices:
     from singac.model.program import Change
     from singac.model.resolve import Choices
 
@@ -77,7 +76,7 @@ def _diagnostics(path: str, arguments: Arguments) -> Sequence[Diagnostic]:
     from singac.warm import data_folder
 
     try:
-        return compiler.check(read(path), _choices(arguments), data_folder())
+        return compiler.check(read(path), choices_of(arguments), data_folder())
     except Failed as failed:
         return failed.diagnostics
 
@@ -131,7 +130,7 @@ def plan(arguments: Arguments) -> int:
     from singac import plans
     from singac.warm import data_folder
 
-    found = plans.find(arguments.file, _choices(arguments), data_folder())
+    found = plans.find(arguments.file, choices_of(arguments), data_folder())
     if arguments.analyze:
         return _analyze([plans.compiled_of(shown) for shown in found], arguments.out)
     if arguments.diff is not None:
@@ -145,26 +144,15 @@ ANALYZED_STEPS = 20
 
 
 def _analyze(compiled: Sequence[Compiled], out: str | None) -> int:
-    """Run each plan for some steps in a folder that does not stay, and tell what they took."""
-    import tempfile
-
+    """Run each plan for some steps, and tell what they took."""
     from runtime import launch, timeline
-    from runtime.job import Job
     from singac import measured, timed
-    from singac.codegen.load import compile_all
-    from singac.plan.encode import to_json
-    from singac.sources.prepare import prepare
+    from singac.trial import trial
 
     told = []
     for one in compiled:
         plan = timed.timed(measured.apart(one.plan), ANALYZED_STEPS)
-        data = prepare(one.request, one.model.dataset.facts, _data_folder())
-        compile_all(plan)
-        with tempfile.TemporaryDirectory(prefix="singac-analyze-") as folder:
-            path = Path(folder, "plan.json")
-            path.write_text(to_json(plan), encoding="utf-8")
-            processes = len(plan.processes)
-            job = Job(str(path), data, folder, processes, timed=True, traced=True)
+        with trial(one, plan, _data_folder(), traced=True) as job:
             if code := launch.run(job):
                 return code
             traced = timeline.read_all(job)
@@ -181,7 +169,7 @@ def _plan_difference(arguments: Arguments, this: Plan) -> int:
     from singac.warm import data_folder
 
     other = against(arguments)
-    found = plans.find(other.file, _choices(other), data_folder())
+    found = plans.find(other.file, choices_of(other), data_folder())
     text = plans.difference(this, plans.only(found, "a comparison"), ("this", "other"))
     _put(text, arguments.out)
     return 1 if text else 0
@@ -285,7 +273,7 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     from singac.plan.encode import to_json
     from singac.sources.prepare import prepare
 
-    compiled = compile_file(arguments.file, _choices(arguments), warm.data_folder())
+    compiled = compile_file(arguments.file, choices_of(arguments), warm.data_folder())
     plans = []
     for one in compiled:
         data = prepare(one.request, one.model.dataset.facts, warm.data_folder())
@@ -312,40 +300,21 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
 
 def bench(arguments: Arguments) -> int:
     """What a training step of each train block takes, by training some."""
+    from runtime import launch, timing
     from singac import timed
-    from singac.codegen.load import compile_all
     from singac.codegen.peak import fma_peak
     from singac.compile import compile_file
-    from singac.sources.prepare import prepare
+    from singac.trial import trial
 
-    compiled = compile_file(arguments.file, _choices(arguments), _data_folder())
-    for one in compiled:
+    for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
         plan = timed.timed(one.plan, arguments.steps)
-        data = prepare(one.request, one.model.dataset.facts, _data_folder())
-        compile_all(plan)
-        code, timings = _time(plan, data)
-        if code:
-            return code
+        with trial(one, plan, _data_folder()) as job:
+            if code := launch.run(job):
+                return code
+            timings = [timing.read(job.timings(rank)) for rank in range(job.processes)]
         found = timed.figures(plan, timings, fma_peak())
         print(timed.as_json(found) if arguments.json else timed.as_text(found))
     return 0
-
-
-def _time(plan: Plan, data: str) -> tuple[int, list[Timings]]:
-    """Exit code of a timed run in a folder that does not stay, and what each process measured."""
-    import tempfile
-
-    from runtime import launch, timing
-    from runtime.job import Job
-    from singac.plan.encode import to_json
-
-    with tempfile.TemporaryDirectory(prefix="singac-bench-") as folder:
-        path = Path(folder, "plan.json")
-        path.write_text(to_json(plan), encoding="utf-8")
-        job = Job(str(path), data, folder, plan.topology.processes, timed=True)
-        code = launch.run(job)
-        ranks = range(job.processes) if not code else range(0)
-        return code, [timing.read(job.timings(rank)) for rank in ranks]
 
 
 def new(arguments: Arguments) -> int:
@@ -429,7 +398,7 @@ def sample(arguments: Arguments) -> int:
 def _alone(arguments: Arguments) -> Choices:
     from dataclasses import replace
 
-    return replace(_choices(arguments), np=1, alone=True)
+    return replace(choices_of(arguments), np=1, alone=True)
 
 
 def _data_folder() -> str:

@@ -33,6 +33,7 @@ ORDER = (
         "singac.trained",
         "singac.measured",
         "singac.timed",
+        "singac.trial",
         "singac.starter",
         "singac.arguments",
     ),

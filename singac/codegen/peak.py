@@ -28,17 +28,26 @@ RUNS = 20
 CHAINS = 12  # enough to hide the latency of a multiply-add on any core
 
 
+class Probe:
+    """Such chains for a core of a machine; `flops` floating-point operations a run."""
+
+    def __init__(self, machine: Host | None = None) -> None:
+        machine = machine or current()
+        chains = CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
+        code = native.compile_object(_ir(machine, chains), machine)
+        self._call = native.Library(code, ["probe"], machine).function("probe", 1)
+        self._room = native.allocate(chains * LANES * FLOAT_BYTES)
+        self.flops = 2 * chains * LANES * TURNS
+
+    def run(self) -> None:
+        """A fraction of a millisecond; other threads may run it at the same time."""
+        self._call(self._room.ctypes.data)
+
+
 def fma_peak(machine: Host | None = None) -> float:
-    """GFLOP/s of one core, the best of a few runs of a fraction of a millisecond each."""
-    machine = machine or current()
-    chains = CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
-    library = native.Library(
-        native.compile_object(_ir(machine, chains), machine), ["probe"], machine
-    )
-    probe = library.function("probe", 1)
-    room = native.allocate(chains * LANES * FLOAT_BYTES)
-    seconds = min(_seconds(lambda: probe(room.ctypes.data)) for _ in range(RUNS))
-    return 2 * chains * LANES * TURNS / seconds / 1e9
+    """GFLOP/s of one core, the best of a few runs."""
+    probe = Probe(machine)
+    return probe.flops / min(_seconds(probe.run) for _ in range(RUNS)) / 1e9
 
 
 def _ir(machine: Host, chains: int) -> str:
@@ -56,7 +65,7 @@ def _ir(machine: Host, chains: int) -> str:
     return str(module)
 
 
-def _seconds(run: Callable[[], int]) -> float:
+def _seconds(run: Callable[[], None]) -> float:
     """Processor seconds: what others do on the same core meanwhile does not count."""
     start = time.thread_time()
     run()

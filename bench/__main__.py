@@ -1,0 +1,57 @@
+"""`python -m bench`: training races against PyTorch and JAX; a Markdown table on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.contest import Row, Settings, contest
+from bench.contestant import Broken
+from bench.probe import Machine
+from bench.table import as_table
+from bench.works import CORES, WORKS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("works", nargs="*", metavar="WORK", help="part of a name; all by default")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each in a final [15]")
+    parser.add_argument("--python", default=sys.executable, help="of the peers, with torch and jax")
+    options = parser.parse_args()
+    if not _has_torch(options.python):
+        print("the peers are missing: pip install 'singac[bench]'", file=sys.stderr)
+        return 3
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    settings = Settings(options.python, options.rounds, Machine(CORES).gflops, _say)
+    print(as_table(_rows(options.works, settings)), end="")
+    return 0
+
+
+def _has_torch(python: str) -> bool:
+    return subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _rows(wanted: list[str], settings: Settings) -> list[Row]:
+    rows = []
+    for title, work in WORKS.items():
+        if wanted and not any(part in title for part in wanted):
+            continue
+        _say(f"-- {title}")
+        with tempfile.TemporaryDirectory(prefix="singac-race-") as folder:
+            try:
+                rows.append(contest(title, work, Path(folder), settings))
+            except Broken as broken:
+                _say(f"{title} could not be raced: {broken}")
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Contestants take turns; what is told are medians of paired ratios and how sure they are.
+
+    round 1    probe  ours  probe  A  probe  B  probe
+    round 2    probe  B  probe  A  probe  ours  probe      the other way round, and so on
+
+One is active at a time. A turn between two looks at the machine of which one is far below the best
+of the day is left out, and with it its pair: the machine was somebody else's then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+import numpy as np
+
+TURN_SECONDS = 0.3
+PAUSE_SECONDS = 0.01  # threads of whoever had its turn stop spinning
+LEAST_PROBE = 0.85
+RESAMPLED = 2000
+
+
+class Runner(Protocol):
+    """Who takes turns."""
+
+    name: str
+
+    def turn(self, steps: int) -> float:
+        """Seconds that so many steps took."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Seconds a step of one contestant in one round, and the lower of the probes around it."""
+
+    seconds: float
+    probe: float
+
+
+Turns = Mapping[str, list[Turn]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as fast: the median of pairs, and its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+def take_turns(
+    runners: Sequence[Runner],
+    rounds: int,
+    probe: Callable[[], float],
+    turn_seconds: float = TURN_SECONDS,
+) -> dict[str, list[Turn]]:
+    """So many rounds, each in the order of the one before turned round."""
+    steps = {r.name: _steps_of_a_turn(r, turn_seconds) for r in runners}
+    found: dict[str, list[Turn]] = {r.name: [] for r in runners}
+    before = probe()
+    for number in range(rounds):
+        for runner in runners if number % 2 == 0 else reversed(runners):
+            seconds = runner.turn(steps[runner.name])
+            time.sleep(PAUSE_SECONDS)
+            after = probe()
+            found[runner.name].append(Turn(seconds / steps[runner.name], min(before, after)))
+            before = after
+    return found
+
+
+def _steps_of_a_turn(runner: Runner, seconds: float) -> int:
+    """As many as fill a turn; finding out warms up what has slept."""
+    runner.turn(2)
+    return max(1, round(seconds / (runner.turn(3) / 3)))
+
+
+def sound(turns: Turns) -> tuple[dict[str, list[Turn]], int]:
+    """The rounds in which the machine was itself throughout, and how many were not."""
+    best = max(turn.probe for own in turns.values() for turn in own)
+    rounds = list(zip(*turns.values(), strict=True))
+    kept = [r for r in rounds if min(turn.probe for turn in r) >= LEAST_PROBE * best]
+    by_name = zip(*kept, strict=True) if kept else ([] for _ in turns)
+    return dict(zip(turns, map(list, by_name), strict=True)), len(rounds) - len(kept)
+
+
+def step_seconds(own: Sequence[Turn]) -> float:
+    return median(turn.seconds for turn in own)
+
+
+def ratio(ours: Sequence[Turn], theirs: Sequence[Turn]) -> Ratio:
+    """Their time over ours, round by round; the interval by the bootstrap (Efron, 1979)."""
+    pairs = np.array([b.seconds / a.seconds for a, b in zip(ours, theirs, strict=True)])
+    rng = np.random.default_rng(0)
+    medians = np.median(rng.choice(pairs, (RESAMPLED, len(pairs))), axis=1)
+    low, high = np.quantile(medians, (0.025, 0.975))
+    return Ratio(float(np.median(pairs)), float(low), float(high))
