@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bench.contest import Row, Settings, contest
 from bench.contestant import Broken
-from bench.probe import Machine
 from bench.table import as_table
 from bench.works import CORES, WORKS
+from singac.codegen.peak import Machine
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+from dataclasses import replace
 
 from runtime import launch
 from runtime.job import Job
@@ -18,7 +19,7 @@ from singac.arguments import parser
 from singac.cli import choices_of
 from singac.compile import compile_file
 from singac.timed import timed
-from singac.trial import in_turns, trial
+from singac.trial import trial
 
 NEVER_DONE = 1_000_000_000
 
@@ -27,7 +28,7 @@ def main() -> int:
     arguments = parser().parse_args(["bench", *sys.argv[1:]])
     (compiled,) = compile_file(arguments.file, choices_of(arguments), warm.data_folder())
     with trial(compiled, timed(compiled.plan, NEVER_DONE), warm.data_folder()) as job:
-        job = in_turns(job)
+        job = replace(job, in_turns=True)
         Turns.prepare(job)
         threading.Thread(target=_answer, args=(job,), daemon=True).start()
         return launch.run(job)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from runtime.channel import Message
 from runtime.job import Job
 from runtime.report import Reporter
 from runtime.verdict import Verdict
-from singac.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 TOLD = ("step", "test", "validate", "checkpoint", "early_stop", "warning")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from mpi4py import MPI
@@ -11,40 +9,34 @@ from mpi4py import MPI
 from runtime import capacity, checkpoint, snapshot
 from runtime import stub as stubs
 from runtime.channel import Line
-from runtime.crew import Crew, Duty
-from runtime.desk import Desk
-from runtime.far import FarStub
-from runtime.far_desk import FarDesk
+from runtime.crew import Crew
 from runtime.faults import Fault
 from runtime.feeding import prepared
-from runtime.group_desk import NodeDesk
-from runtime.groups import GroupStub
-from runtime.job import Job
+from runtime.job import Job, plan_of
 from runtime.messages import MessageStub
-from runtime.node import Node
 from runtime.progress import Mark
-from runtime.serving import Serving
 from runtime.session import Session
 from runtime.shared import SharedStub
-from runtime.site import Far
 from runtime.stub import Stub
 from runtime.timing import Timer
 from runtime.trace import Recorder, TracedMark
 from runtime.turns import Turn
 from runtime.worker import Worker
 from singac.codegen.load import load
-from singac.plan.encode import from_json
 from singac.plan.plan import Plan, Process
 
 
 def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     """All that this process has to do, memory filled."""
-    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    plan = plan_of(job)
     resumed = Path(job.resume) if job.resume else None
     here = ranks_of_node()
     capacity.check([p for p in plan.processes if p.rank in here], shared=shares_memory())
     if plan.topology.servers_in_threads:
-        return _with_threads(plan, job, rank, resumed, mark, line, fault)
+        # Most runs have none of this to load.
+        from runtime import threads
+
+        return threads.assemble(plan, job, rank, resumed, mark, line, fault)
     process = plan.processes[rank]
     recorder = Recorder(job.notes(rank)) if job.traced else None
     if recorder is not None:
@@ -85,52 +77,3 @@ def ranks_of_node() -> list[int]:
 def shares_memory() -> bool:
     """Whether all processes are of one node, and may use its memory."""
     return node_of().Get_size() == MPI.COMM_WORLD.Get_size() and not stubs.prefers_messages()
-
-
-def _with_threads(
-    plan: Plan, job: Job, rank: int, resumed: Path | None, mark: Mark, line: Line, fault: Fault
-) -> Crew:
-    """A thread for every worker and every server of this process."""
-    own = [p for p in plan.processes if p.rank == rank]
-    marks: dict[int | None, Mark] = {p.worker: mark.thread() for p in own if p.worker is not None}
-    works = [p for p in own if p.worker is not None]
-    serves = [p for p in own if p.server is not None]
-    site: Node | Far
-    stubs: Mapping[int | None, Stub]
-    desks: Mapping[int | None, Desk]
-    if shares_memory():
-        site = node = Node(plan, node_of())
-        stubs = {p.worker: GroupStub(node, p, marks[p.worker]) for p in works}
-        desks = {p.server: NodeDesk(node, p) for p in serves}
-    else:
-        world = MPI.COMM_WORLD
-        far = {p.worker: FarStub(plan, p, world, marks[p.worker]) for p in works}
-        far_desks = {p.server: FarDesk(plan, p, world) for p in serves}
-        site, stubs, desks = (
-            Far(plan, world, [*far.values()], [*far_desks.values()]),
-            far,
-            far_desks,
-        )
-    for arrays in site.to_fill():
-        snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
-    start = checkpoint.start(resumed)
-    site.ready(start.step)
-    ahead = start.ahead(plan.examples_a_step)
-    feeds = prepared(plan, job.data_folder, ahead)
-    duties: list[Duty] = []
-    for process in own:
-        native = load(plan, process)
-        if process.worker is not None:
-            stub, at = stubs[process.worker], marks[process.worker]
-            worker = Worker(plan, process, native, stub, feeds)
-            if resumed is not None:
-                worker.resume(resumed)
-            timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
-            session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
-            duties.append(partial(session.run, start, fault))
-        if process.server is not None:
-            desk, at = desks[process.server], mark.thread()
-            duties.append(Serving(plan, process, native, desk, at, start.step).run)
-    if not stubs and job.timed:
-        duties.append(Timer(job.timings(rank)).write)
-    return Crew(duties, after=site.free)

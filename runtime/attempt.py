@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
+from typing import TYPE_CHECKING
 
 from runtime import checkpoint, launcher, remains, stacks, verdict
 from runtime.account import Account
@@ -18,7 +19,9 @@ from runtime.signals import Signals
 from runtime.verdict import TERMINATED, Verdict
 from runtime.watchdog import LauncherWatch, Watchdog
 from singac.diagnostics import Diagnostic, Exit
-from singac.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01

@@ -7,6 +7,10 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +85,11 @@ def write(job: Job) -> None:
 
 def read(path: str) -> Job:
     return Job(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def plan_of(job: Job) -> Plan:
+    """The plan of a job, read. Its types are loaded here, for they take long: the supervisor starts
+    the processes before it reads the plan."""
+    from singac.plan.encode import from_json
+
+    return from_json(Path(job.plan).read_text(encoding="utf-8"))

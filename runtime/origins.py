@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from runtime import checkpoint, packing, resume
-from runtime.job import Job
+from runtime.job import Job, plan_of
 from runtime.packing import Floats
 from singac.diagnostics import Diagnostic, Exit, Failed
-from singac.plan.encode import from_json
 from singac.plan.plan import Plan, Saved
 from singac.saved import PARAMS, candidates
 
@@ -21,7 +20,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 def choose(job: Job) -> Job:
     """The job with a proved checkpoint for each origin of its params; raises Failed."""
-    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    plan = plan_of(job)
     found = {key: str(_find(key, Path(folder), plan)) for key, folder in job.origins.items()}
     return dataclasses.replace(job, origins=found)
 

@@ -9,6 +9,7 @@ to its launcher at the very end.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -63,6 +64,7 @@ def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:
 def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     fault = faults.asked_for(rank, job.restart)
     fault.strike("start")
+    gc.disable()  # what is loaded stays
     mark.phase(Phase.CONNECTING)
     from runtime import world
 
@@ -73,6 +75,8 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     from runtime import assembly
 
     crew = assembly.assemble(job, rank, mark, line, fault)
+    gc.freeze()
+    gc.enable()
     _tell_files(line, ready=True)
     crew.run()
     world.leave()

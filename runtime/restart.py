@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import resume
 from runtime.job import Job
 from runtime.verdict import Verdict
-from singac.plan.plan import Plan
 from singac.saved import listed
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 # So many failures in a row at one place are no accident.
 POISON = 3

@@ -6,14 +6,16 @@ import dataclasses
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import checkpoint
 from runtime.checkpoint import Damaged, Manifest
-from runtime.job import Job
+from runtime.job import Job, plan_of
 from singac.diagnostics import Diagnostic, Exit, Failed, show
-from singac.plan.encode import from_json
-from singac.plan.plan import Plan
 from singac.saved import PARAMS, candidates
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -21,7 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 def choose(job: Job) -> Job:
     """The job resuming one proved checkpoint; raises Failed."""
     assert job.resume is not None, "only a job that resumes has a choice"
-    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    plan = plan_of(job)
     found = find(Path(job.resume), plan, "resume from")
     return dataclasses.replace(job, resume=str(found.resolve()))
 

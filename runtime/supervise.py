@@ -6,18 +6,20 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import checkpoint, signals
 from runtime import job as jobs
 from runtime.account import Account
 from runtime.attempt import attempt
-from runtime.job import Job
+from runtime.job import Job, plan_of
 from runtime.restart import Restarts
 from runtime.signals import Signals
 from runtime.verdict import Verdict
 from singac.diagnostics import printable, show
-from singac.plan.encode import from_json
-from singac.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 
 def supervise(job: Job, mpiexec: str) -> Verdict:
@@ -32,7 +34,7 @@ def supervise(job: Job, mpiexec: str) -> Verdict:
 def _attempts(job: Job, mpiexec: str, account: Account, caught: Signals) -> Verdict:
     @cache
     def plan() -> Plan:
-        return from_json(Path(job.plan).read_text(encoding="utf-8"))
+        return plan_of(job)
 
     restarts = Restarts(job)
     current = job

@@ -6,9 +6,12 @@ import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from singac.diagnostics import Diagnostic, Exit
-from singac.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 LOG_LINES = 40
 # What a process writes of a signal it died of (faulthandler), and how that is told.

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from runtime import remains
 from runtime.progress import WAITING, Phase, Progress, Standing
 from runtime.remains import Belongings
-from singac.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from singac.plan.plan import Plan
 
 STALL_VARIABLE = "SINGAC_STALL_SECONDS"
 STALL_SECONDS = 10.0

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     _plan_arguments(_verb(verbs, "plan", "show what a file compiles to"))
     _run_arguments(_verb(verbs, "run", "train"))
     _bench_arguments(_verb(verbs, "bench", "time training steps, reading of data included"))
+    _profile_arguments(_verb(verbs, "profile", "tell what kernels take and where steps wait"))
     _eval_arguments(_verb(verbs, "eval", "measure a trained net, in one process"))
     _predict_arguments(
         _verb(verbs, "predict", "write what a layer of a trained net gives, in one process")
@@ -187,6 +188,16 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     _compile_arguments(parser)
     parser.add_argument("--steps", type=_steps, metavar="K", default=100, help="how many [100]")
+    parser.add_argument("--json", action="store_true", help="one JSON object a train block")
+
+
+def _profile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _compile_arguments(parser)
+    parser.add_argument("--steps", type=_steps, metavar="K", default=20, help="how many [20]")
+    parser.add_argument(
+        "--process", type=int, metavar="R", default=0, help="whose kernels are told [0]"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a train block")
 
 

@@ -1,6 +1,6 @@
 """The command line: arguments in, one call out.
 
-The only file that sees both the compiler and the runtime. Data goes to stdout, all else to stderr.
+This file and `trial.py` alone see both the compiler and the runtime. Data goes to stdout, all else to stderr.
 What a verb needs is imported when it runs: a warm `run` must not load the compiler.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from singac.arguments import parser
-from singac.diagnostics import Diagnostic, Exit, Failed, as_json, show
+from singac.diagnostics import Diagnostic, Ended, Exit, Failed, as_json, show
 
 if TYPE_CHECKING:
     from runtime.alone import Tester
@@ -40,6 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except Failed as failed:
         print(show(failed.diagnostics), file=sys.stderr)
         return int(failed.exit)
+    except Ended as ended:
+        return ended.code
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
@@ -145,19 +147,12 @@ ANALYZED_STEPS = 20
 
 def _analyze(compiled: Sequence[Compiled], out: str | None) -> int:
     """Run each plan for some steps, and tell what they took."""
-    from runtime import launch, timeline
-    from singac import measured, timed
-    from singac.trial import trial
+    from singac import measured, trial
 
     told = []
     for one in compiled:
-        plan = timed.timed(measured.apart(one.plan), ANALYZED_STEPS)
-        with trial(one, plan, _data_folder(), traced=True) as job:
-            if code := launch.run(job):
-                return code
-            traced = timeline.read_all(job)
-        spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
-        told.append(measured.as_text(plan, spans, traced))
+        found = trial.time_apart(one, ANALYZED_STEPS, _data_folder())
+        told.append(measured.as_text(found.plan, found.spans, found.traced))
     _put("\n".join(told), out)
     return 0
 
@@ -229,10 +224,9 @@ def _trace_files(asked: str | None, ready: Sequence[Ready]) -> list[Path]:
 def _write_trace(job: Job, path: Path) -> None:
     """The trace of a run, however it ended."""
     from runtime import timeline
-    from singac.plan.encode import from_json
+    from runtime.job import plan_of
 
-    traced = timeline.read_all(job)
-    plan = from_json(Path(job.plan).read_text(encoding="utf-8"))
+    traced, plan = timeline.read_all(job), plan_of(job)
     spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
     _replace(path, timeline.as_trace(plan, spans))
     timeline.remove(job)
@@ -300,20 +294,26 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
 
 def bench(arguments: Arguments) -> int:
     """What a training step of each train block takes, by training some."""
-    from runtime import launch, timing
-    from singac import timed
+    from singac import timed, trial
     from singac.codegen.peak import fma_peak
     from singac.compile import compile_file
-    from singac.trial import trial
 
     for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
-        plan = timed.timed(one.plan, arguments.steps)
-        with trial(one, plan, _data_folder()) as job:
-            if code := launch.run(job):
-                return code
-            timings = [timing.read(job.timings(rank)) for rank in range(job.processes)]
+        plan, timings = trial.time_steps(one, arguments.steps, _data_folder())
         found = timed.figures(plan, timings, fma_peak())
         print(timed.as_json(found) if arguments.json else timed.as_text(found))
+    return 0
+
+
+def profile(arguments: Arguments) -> int:
+    """What each kernel of a training step takes, and where the step waits."""
+    from singac import profiled, shows
+    from singac.compile import compile_file
+
+    for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
+        shows.check_rank(one.plan, arguments.process)
+        found = profiled.profile(one, arguments.process, arguments.steps, _data_folder())
+        print(profiled.as_json(found) if arguments.json else profiled.as_text(found))
     return 0
 
 
@@ -455,6 +455,7 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "plan": plan,
     "run": run,
     "bench": bench,
+    "profile": profile,
     "new": new,
     "eval": evaluate,
     "predict": predict,

@@ -162,6 +162,7 @@ CODES: dict[str, str] = {
     "SG0603": "a plan as json, dot or html is that of one train block",
     "SG0604": "a stage that is shown of a plan file is one after the plan",
     "SG0605": "what a plan is compared with is a file and options of the plan verb",
+    "SG0606": "operations are measured apart where each process is one thread",
     # runs
     "SG0900": "a run finds what it needs on this machine: memory, MPI, shared memory",
     "SG0901": "a run is started by the mpiexec of MPICH",

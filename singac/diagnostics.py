@@ -107,6 +107,14 @@ class Failed(Exception):
         return max(d.exit for d in self.diagnostics if d.severity == "error")
 
 
+class Ended(Exception):
+    """A run has ended before its time and told why itself; `code` is the exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 @dataclass(slots=True)
 class Report:
     """Collects the diagnostics of a run of passes, in the order in which they were found.

@@ -1,19 +1,26 @@
-"""A plan that is trained to be measured, in a run folder that does not stay."""
+"""Plans that are trained to be measured, in a run folder that does not stay."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import launch, timeline, timing
 from runtime.job import Job
+from runtime.timeline import Span
+from runtime.timing import Timings
+from runtime.trace import Traced
 from singac.codegen.load import compile_all
 from singac.compile import Compiled
+from singac.diagnostics import Diagnostic, Ended, Exit, Failed
+from singac.measured import apart
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
 from singac.sources.prepare import prepare
+from singac.timed import timed
 
 
 @contextmanager
@@ -29,6 +36,36 @@ def trial(compiled: Compiled, plan: Plan, cache: str, traced: bool = False) -> I
         yield Job(str(path), data, folder, plan.topology.processes, timed=True, traced=traced)
 
 
-def in_turns(job: Job) -> Job:
-    """The same job, for `runtime.turns`."""
-    return replace(job, in_turns=True)
+def time_steps(compiled: Compiled, steps: int, cache: str) -> tuple[Plan, list[Timings]]:
+    """What each process measured, by rank. Raises `Failed`, `Ended`."""
+    plan = timed(compiled.plan, steps)
+    with trial(compiled, plan, cache) as job:
+        _launch(job)
+        return plan, [timing.read(job.timings(rank)) for rank in range(job.processes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A plan with its operations apart, and what its processes did when, by rank."""
+
+    plan: Plan
+    traced: Sequence[Traced]
+    spans: Sequence[Sequence[Span]]
+
+
+def time_apart(compiled: Compiled, steps: int, cache: str) -> Apart:
+    """Run the plan with each operation apart. Raises `Failed`, `Ended`."""
+    if compiled.plan.topology.servers_in_threads:
+        message = "operations are measured apart where each process is one thread"
+        help = "measure one worker group, with one worker to a process"
+        raise Failed([Diagnostic("SG0606", message, help=help, exit=Exit.USAGE)])
+    plan = timed(apart(compiled.plan), steps)
+    with trial(compiled, plan, cache, traced=True) as job:
+        _launch(job)
+        traced = timeline.read_all(job)
+    return Apart(plan, traced, [timeline.spans(rank, own) for rank, own in enumerate(traced)])
+
+
+def _launch(job: Job) -> None:
+    if code := launch.run(job):
+        raise Ended(code)

@@ -33,11 +33,11 @@ ORDER = (
         "singac.trained",
         "singac.measured",
         "singac.timed",
-        "singac.trial",
         "singac.starter",
         "singac.arguments",
     ),
-    ("singac.plans", "singac.sampling"),
+    ("singac.plans", "singac.sampling", "singac.trial"),
+    ("singac.profiled",),
     ("singac.cli",),
 )
 PLACES = {name: place for place, names in enumerate(ORDER) for name in names}

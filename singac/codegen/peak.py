@@ -1,10 +1,13 @@
-"""What a core can do at most: chains of multiply-adds that never leave its registers."""
+"""What a machine can do at most: multiply-adds that never leave registers, sums of long arrays."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import numpy as np
 from llvmlite import ir
 
 from singac.codegen import native
@@ -25,6 +28,8 @@ from singac.codegen.ir import (
 
 TURNS = 400_000
 RUNS = 20
+LOOK_SECONDS = 0.02
+STREAM_FLOATS = 1 << 24
 CHAINS = 12  # enough to hide the latency of a multiply-add on any core
 
 
@@ -48,6 +53,37 @@ def fma_peak(machine: Host | None = None) -> float:
     """GFLOP/s of one core, the best of a few runs."""
     probe = Probe(machine)
     return probe.flops / min(_seconds(probe.run) for _ in range(RUNS)) / 1e9
+
+
+class Machine:
+    """All of some cores at once, by the clock on the wall, at this moment."""
+
+    def __init__(self, cores: int) -> None:
+        self._probe, self.cores = Probe(), cores
+        self._threads = ThreadPoolExecutor(cores)
+
+    def gflops(self) -> float:
+        """Of all the cores together."""
+        return self._rate(self._probe.flops, [self._probe.run] * self.cores)
+
+    def gbytes(self) -> float:
+        """GB/s that the cores together read and write, of arrays that no cache holds."""
+        arrays = [np.zeros((2, STREAM_FLOATS), np.float32) for _ in range(self.cores)]
+        sums: list[Callable[[], object]] = [partial(np.add, a, b, out=a) for a, b in arrays]
+        return self._rate(3 * STREAM_FLOATS * FLOAT_BYTES, sums)
+
+    def _rate(self, work: int, runs: Sequence[Callable[[], object]]) -> float:
+        return sum(self._threads.map(partial(_giga, work), runs))
+
+
+def _giga(work: int, run: Callable[[], object]) -> float:
+    """Work a second of one core, in thousands of millions."""
+    run()
+    times, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < LOOK_SECONDS:
+        run()
+        times += 1
+    return times * work / passed / 1e9
 
 
 def _ir(machine: Host, chains: int) -> str:
