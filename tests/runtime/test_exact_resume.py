@@ -85,7 +85,8 @@ def told(run: Path) -> dict[tuple[str, int], object]:
 
 def tensors(run: Path, step: int) -> dict[str, np.ndarray]:
     folder = run / "checkpoints" / checkpoint.folder_name(step)
-    return load_file(folder / "params.safetensors") | load_file(folder / "states.safetensors")
+    files = sorted(folder.glob("*.safetensors"))
+    return {name: values for file in files for name, values in load_file(file).items()}
 
 
 def same(run: Path, whole: Path, step: int = STEPS) -> None:
@@ -155,3 +156,34 @@ def test_a_terminated_run_resumed_where_it_was_stopped(tmp_path: Path) -> None:
     assert train(path, run, "--resume", *longer) == 0
     assert train(path, whole, *longer) == 0
     same(run, whole, stopped + 5)
+
+
+# A chain of a net whose layers below learn nothing: its states go on from batch to batch.
+CHAINS = f"""
+data digits = csv("{ROOT}/models/data/digits.csv.gz", scale = 1/16, test = 0.5)
+net machine on digits {{
+    features -> dense(20) -> sigmoid -> vis: rbm_visible(20)
+    vis <-> hid: rbm_hidden(12, KIND)
+}}
+train machine {{
+    algorithm  = PCD(2)
+    updater    = SGD(rate = 0.01, momentum = 0.8)
+    batch      = 150
+    steps      = {STEPS}
+    display    = every(1)
+    test       = every(5)
+    checkpoint = every({STOP})
+}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["binary", "gaussian"])
+def test_chains_of_pcd_go_on_where_they_were(kind: str, tmp_path: Path) -> None:
+    """On two workers, from a checkpoint in between."""
+    path, whole, run = tmp_path / "net.singa", tmp_path / "whole", tmp_path / "run"
+    path.write_text(CHAINS.replace("KIND", f"kind = {kind}"), encoding="utf-8")
+    assert train(path, whole) == 0
+    assert tensors(whole, STEPS)["hid/chain"].shape == (1, 150, 12)
+    saved = whole / "checkpoints" / checkpoint.folder_name(STOP)
+    assert train(path, run, "--resume", str(saved)) == 0
+    same(run, whole)
