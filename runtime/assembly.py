@@ -14,6 +14,7 @@ from runtime.faults import Fault
 from runtime.feeding import prepared
 from runtime.job import Job, plan_of
 from runtime.messages import MessageStub
+from runtime.present import data_folder
 from runtime.progress import Mark
 from runtime.session import Session
 from runtime.shared import SharedStub
@@ -48,7 +49,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     start = checkpoint.start(resumed)
     stub.ready(start.step)
     ahead = start.ahead(plan.examples_a_step)
-    worker = Worker(plan, process, native, stub, prepared(plan, job.data_folder, ahead), recorder)
+    feeds = prepared(plan, data_folder(job), ahead)
+    worker = Worker(plan, process, native, stub, feeds, recorder)
     if resumed is not None:
         worker.resume(resumed)
     timer = Timer(job.timings(rank)) if job.timed else None

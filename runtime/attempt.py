@@ -9,9 +9,10 @@ from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING
 
-from runtime import checkpoint, launcher, remains, stacks, verdict
+from runtime import checkpoint, hosts, launcher, muster, remains, stacks, verdict
+from runtime.abroad import Abroad
 from runtime.account import Account
-from runtime.channel import Listener, Message, Peer
+from runtime.channel import LOOPBACK, Listener, Message, Peer
 from runtime.job import Job
 from runtime.progress import DOING, STARTING, Progress
 from runtime.remains import Belongings, has_ended
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
 BANNER_SECONDS = 1.0
+SAME_SECONDS = 2.0  # within which the processes of a host fall silent
 LAUNCHER_LOG = "launcher.log"
 
 
@@ -33,7 +35,7 @@ def attempt(
     job: Job, mpiexec: str, plan: Callable[[], Plan], account: Account, signals: Signals
 ) -> Verdict:
     """Run the job once, to its end or a failure; nothing of it remains."""
-    listener = Listener()
+    listener = Listener(hosts.addresses(job.places) if job.hosts else (LOOPBACK,))
     progress = Progress.create(job.progress, job.processes)
     job.logs.mkdir(parents=True, exist_ok=True)
     with (job.logs / LAUNCHER_LOG).open("w+b") as log:
@@ -49,12 +51,15 @@ def attempt(
         try:
             # The plan is read while the processes start.
             run = Attempt(job, plan(), started, own, listener, progress, account, signals)
-            return run.watch()
+            end = run.watch()
         finally:
             own.remove()
             started.wait()
             listener.socket.close()
             job.progress.unlink(missing_ok=True)
+    if job.hosts and end is not verdict.DONE:
+        muster.sweep(job, mpiexec, run.abroad.files)
+    return end
 
 
 class Attempt:
@@ -75,6 +80,7 @@ class Attempt:
         self._listener, self._progress = listener, progress
         self._account, self._signals = account, signals
         self._peers: dict[int, Peer] = {}
+        self.abroad = Abroad(job, progress)
         self._finished: set[int] = set()
         self._ready: set[int] = set()
         self._ended_unseen: set[int] = set()
@@ -145,6 +151,9 @@ class Attempt:
         if not peer.open:
             self._selector.unregister(peer.socket)
             peer.socket.close()
+            rank = peer.rank
+            if rank is not None and rank in self.abroad and rank not in self._finished:
+                return self._lost_far(rank)
         return None
 
     def _exited(self, handle: int, rank: int) -> Verdict | None:
@@ -165,16 +174,21 @@ class Attempt:
         if self._listener.admits(hello) and isinstance(rank, int) and isinstance(pid, int):
             peer.rank, peer.pid = rank, pid
             self._peers[rank] = peer
-            self._own.add(pid, rank)
+            if hello.get("machine") == hosts.machine():
+                self._own.add(pid, rank)
+            else:
+                self.abroad.admit(rank, peer)
         else:
             peer.open = False
 
     def _handle(self, rank: int, message: Message) -> Verdict | None:
         match message:
             case {"event": "files", "files": [*names], "ready": bool(ready)}:
-                self._own.files += [str(name) for name in names]
+                self._add_files(rank, [str(name) for name in names])
                 if ready:
                     self._ready.add(rank)
+            case {"event": "standing"}:
+                self.abroad.note(rank, message)
             case {"event": "failure"}:
                 return self._failure(rank, message)
             case {"event": "bye"}:
@@ -185,10 +199,21 @@ class Attempt:
         self._account.take(message)
         return None
 
+    def _add_files(self, rank: int, names: list[str]) -> None:
+        if rank in self.abroad:
+            self.abroad.add_files(rank, names)
+        else:
+            self._own.files += names
+
     # How it can end
 
+    def _who(self, rank: int) -> str:
+        """A process with its roles, and its host where there are several."""
+        host = self.abroad.host(rank)
+        return verdict.role(self._plan, rank) + (f" on {host}" if host else "")
+
     def _failure(self, rank: int, message: Message) -> Verdict:
-        who, cause = verdict.role(self._plan, rank), str(message.get("cause"))
+        who, cause = self._who(rank), str(message.get("cause"))
         traceback = str(message.get("traceback", ""))
         if message.get("kind") == "environment":
             return verdict.environment(cause, str(message.get("help")))
@@ -212,8 +237,24 @@ class Attempt:
         banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
         if banner is None:
             return self._died(rank, "ended without a word")
+        if (far := self.abroad.named(banner)) is not None:
+            return self._died(far, banner.cause)
         named = self._own.ranks.get(banner.pid, rank)
         return self._died(named if rank in self._ended_unseen else rank, banner.cause)
+
+    def _lost_far(self, rank: int) -> Verdict:
+        """The stream of a far process has ended; the launcher may know why."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._started.wait(BANNER_SECONDS)
+        if end := self._hear_the_last():
+            return end
+        banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
+        far = self.abroad.named(banner) if banner is not None else None
+        if banner is not None and far is not None:
+            return self._died(far, verdict.crash(verdict.tail(self._job.log(far))) or banner.cause)
+        if host := self.abroad.gone(rank, self._finished):
+            return verdict.lost_host(host, self.abroad.step(host), "all its processes have ended")
+        return self._died(rank, "ended without a word")
 
     def _first_of(self, rank: int) -> int:
         """Of processes that are gone by now the one that was behind: a large one takes its time to
@@ -229,9 +270,15 @@ class Attempt:
         return self._failed(rank, cause, verdict.tail(self._job.log(rank)))
 
     def _failed(self, rank: int, cause: str, left: str) -> Verdict:
-        standing, who = self._progress.of(rank), verdict.role(self._plan, rank)
-        place = f"the start of {who}" if standing.phase in STARTING else f"step {standing.step}"
-        return verdict.failed(who, standing.step, cause, left, place)
+        standing, who, step = self._progress.of(rank), self._who(rank), self._step(rank)
+        place = f"the start of {who}" if standing.phase in STARTING else f"step {step}"
+        return verdict.failed(who, step, cause, left, place)
+
+    def _step(self, rank: int) -> int:
+        """The step of a process; of a far one what it told last, unless the chief is further."""
+        step = self._progress.of(rank).step
+        alike = rank in self.abroad and self._plan.topology.worker_groups == 1
+        return max(step, self._account.step) if alike else step
 
     def _launcher_ended(self) -> Verdict | None:
         if self._started.poll() is None:
@@ -243,6 +290,8 @@ class Attempt:
             self._account.all_done()
             return verdict.DONE
         banner = verdict.read_banner(log)
+        if banner is not None and (far := self.abroad.named(banner)) is not None:
+            return self._died(far, banner.cause)
         if banner is not None and banner.pid in self._own.ranks:
             return self._died(self._own.ranks[banner.pid], banner.cause)
         return self._without_launcher()
@@ -284,17 +333,21 @@ class Attempt:
         silent = self._watchdog.silent_rank(self._finished)
         if silent is None:
             return None
-        standing = self._progress.of(silent)
-        suspended = remains.is_stopped(standing.pid)
+        standing, seconds = self._progress.of(silent), self._watchdog.limit
+        if host := self.abroad.silent(silent, self._finished, seconds - SAME_SECONDS):
+            cause = f"no sign of life for {seconds:.0f} s"
+            return verdict.lost_host(host, self.abroad.step(host), cause, Exit.STALLED)
+        suspended = silent not in self.abroad and remains.is_stopped(standing.pid)
         doing = "suspended by a signal" if suspended else DOING[standing.phase]
-        who, limit = verdict.role(self._plan, silent), self._watchdog.limit
-        return verdict.stalled(who, standing.step, doing, limit, self._stacks(silent))
+        told = self._stacks(silent)
+        return verdict.stalled(self._who(silent), standing.step, doing, seconds, told)
 
     def _stacks(self, first: int) -> str:
         """Of all processes that can still tell one, beginning with the one to blame."""
         phases = {rank: self._progress.of(rank).phase for rank in range(self._job.processes)}
-        told = stacks.gather(self._own.running(), {r: self._job.log(r) for r in phases}, first)
+        logs = {rank: self._job.log(rank) for rank in phases}
+        sizes = self.abroad.ask_for_stacks(self._finished)
+        told = stacks.gather(self._own.running(), logs, first)
+        told |= stacks.read(logs, sizes)
         order = sorted(told, key=lambda rank: (rank != first, rank))
-        return "\n".join(
-            f"{verdict.role(self._plan, r)}, {DOING[phases[r]]}:\n{told[r]}" for r in order
-        )
+        return "\n".join(f"{self._who(r)}, {DOING[phases[r]]}:\n{told[r]}" for r in order)

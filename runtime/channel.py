@@ -13,29 +13,37 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from runtime.hosts import machine
+
 VARIABLE = "SINGAC_CHANNEL"
+LOOPBACK = "127.0.0.1"
 LINE_LIMIT = 1 << 20
+HELLO_LIMIT = 1 << 12
 BEAT_SECONDS = 0.5
+CONNECT_SECONDS = 10
+UNHEARD_SECONDS = 10
 
 Message = dict[str, object]
 
 
 class Listener:
-    """The supervisor's end: accepts on the loopback address, one token a run."""
+    """The supervisor's end, one token a run; `addresses` are those of this machine to accept at."""
 
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, addresses: Sequence[str] = (LOOPBACK,)) -> None:
+        self._addresses = addresses
+        only = addresses[0] if len(addresses) == 1 else ""
+        self.socket = socket.create_server((only, 0))
         self.socket.setblocking(False)
         self._token = secrets.token_hex(16)
 
     @property
     def address(self) -> str:
-        """What the processes find in the environment: host, port and token."""
-        host, port = self.socket.getsockname()
-        return f"{host}:{port}:{self._token}"
+        """What the processes find in the environment: addresses, port and token."""
+        _, port = self.socket.getsockname()
+        return f"{','.join(self._addresses)}:{port}:{self._token}"
 
     def accept(self) -> Peer | None:
         try:
@@ -54,11 +62,15 @@ class Listener:
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A connection as the supervisor sees it; `rank` is None until the first line was admitted."""
+    """A connection as the supervisor sees it; `rank` is None until the first line was admitted.
+
+    One that `is_near` is of a process of this machine, which can be watched and ended here.
+    """
 
     socket: socket.socket
     rank: int | None = None
     pid: int = 0
+    is_near: bool = True
     open: bool = True
     _rest: bytearray = field(default_factory=bytearray)
 
@@ -79,7 +91,7 @@ class Peer:
         self._rest += chunk
         *lines, rest = self._rest.split(b"\n")
         self._rest = bytearray(rest)
-        if len(rest) > LINE_LIMIT:
+        if len(rest) > (HELLO_LIMIT if self.rank is None else LINE_LIMIT):
             self.open = False
         for line in lines:
             yield from self._decode(line)
@@ -112,16 +124,25 @@ class Peer:
 
 class Line:
     """A process's end. A thread of its own reads, so that the end of the supervisor is noticed
-    and the beat goes on while a kernel computes for seconds."""
+    and the beat goes on while a kernel computes for seconds.
 
-    def __init__(self, rank: int, beat: Callable[[], None], orphaned: Callable[[], None]) -> None:
-        host, port, token = os.environ[VARIABLE].split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=10)
-        self._socket.settimeout(BEAT_SECONDS)
-        self._beat, self._orphaned = beat, orphaned
+    `beat` gives what the supervisor is told at each, where it cannot see it for itself.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        beat: Callable[[], Message | None],
+        orphaned: Callable[[], None],
+        show_stack: Callable[[], None],
+    ) -> None:
+        addresses, port, token = os.environ[VARIABLE].split(":")
+        self._socket = _connected(addresses.split(","), int(port))
+        self._beat, self._orphaned, self._show_stack = beat, orphaned, show_stack
         self._lock = threading.Lock()
         self.stop_asked = False
-        self.send({"token": token, "rank": rank, "pid": os.getpid()})
+        hello = {"token": token, "rank": rank, "pid": os.getpid(), "machine": machine()}
+        self.send(hello)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, message: Message) -> None:
@@ -131,8 +152,9 @@ class Line:
 
     def _listen(self) -> None:
         while True:
-            self._beat()
             try:
+                if told := self._beat():
+                    self.send(told)
                 chunk = self._socket.recv(4096)
             except TimeoutError:
                 continue
@@ -141,5 +163,28 @@ class Line:
             if not chunk:
                 self._orphaned()
                 return
-            # The supervisor has one thing to say.
-            self.stop_asked = True
+            # The supervisor has two things to say.
+            self.stop_asked |= b"stop" in chunk
+            if b"stack" in chunk:
+                self._show_stack()
+
+
+def _connected(addresses: Sequence[str], port: int) -> socket.socket:
+    """A connection to the first address that answers.
+
+    A supervisor whose host is cut off ends its streams no more than it answers: what stays without
+    an acknowledgement for so long breaks the connection.
+    """
+    *others, last = addresses
+    for address in others:
+        with contextlib.suppress(OSError):
+            return _settled(socket.create_connection((address, port), timeout=CONNECT_SECONDS))
+    return _settled(socket.create_connection((last, port), timeout=CONNECT_SECONDS))
+
+
+def _settled(connection: socket.socket) -> socket.socket:
+    connection.settimeout(BEAT_SECONDS)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        limit = int(1000 * UNHEARD_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
+    return connection

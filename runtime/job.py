@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.hosts import Host, used
+
 if TYPE_CHECKING:
     from singac.plan.plan import Plan
 
@@ -22,6 +24,8 @@ class Job:
     Of a `timed` run nothing is told or saved but how long its steps took. One `in_turns` does steps
     only when it is told to (`runtime/turns.py`).
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
+    `hosts` are empty on one machine alone; then `launcher` starts a process on each in its way,
+    `launcher_exec` standing for its program. `request` tells a host how to prepare the data.
     """
 
     plan: str
@@ -36,6 +40,10 @@ class Job:
     in_turns: bool = False
     traced: bool = False
     origins: dict[str, str] = field(default_factory=dict)
+    hosts: tuple[tuple[str, int], ...] = ()
+    launcher: str = "ssh"
+    launcher_exec: str = ""
+    request: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -66,6 +74,11 @@ class Job:
         """Of this attempt; a restart leaves the logs of those before it."""
         logs = self.folder / "logs"
         return logs / f"restart-{self.restart}" if self.restart else logs
+
+    @property
+    def places(self) -> tuple[Host, ...]:
+        """The hosts that have processes of this job, with how many each has."""
+        return used([Host(name, slots) for name, slots in self.hosts], self.processes)
 
     def timings(self, rank: int) -> Path:
         """Where a process of a timed run writes what its steps took."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+
 from runtime import job as jobs
-from runtime import launcher, verdict
+from runtime import launcher, muster, verdict
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed
 
@@ -16,6 +19,8 @@ def run(job: Job) -> int:
         prepare(job)
         path = launcher.find()
         job = _resumed(job)
+        if job.hosts:
+            muster.check(job, path)
         end = supervise(job, path)
     except Failed as failed:
         end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
@@ -39,6 +44,13 @@ def prepare(job: Job) -> None:
         raise Failed([diagnostic]) from error
 
 
+def _shared(job: Job) -> Job:
+    """The job with its plan in the run folder, which all hosts see: the cache may be each one's."""
+    plan = job.folder / "job.plan.json"
+    shutil.copyfile(job.plan, plan)
+    return dataclasses.replace(job, plan=str(plan))
+
+
 def _resumed(job: Job) -> Job:
     """The job with its checkpoints found and proved, and written for the processes."""
     if job.resume is not None:
@@ -49,5 +61,7 @@ def _resumed(job: Job) -> Job:
         from runtime import origins
 
         job = origins.choose(job)
+    if job.hosts:
+        job = _shared(job)
     jobs.write(job)
     return job

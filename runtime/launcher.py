@@ -8,9 +8,11 @@ import site
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import channel
+from runtime.hosts import Host
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed
 
@@ -18,6 +20,7 @@ LAUNCHERS = ("mpiexec.hydra", "mpiexec")
 LAUNCHER_NAME = "HYDRA"
 # Within a node MPICH has shared memory of its own; what UCX would add is never used.
 NETWORK_ONLY = ("UCX_TLS", "^shm")
+PYTHON = (sys.executable, "-P", "-m")
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -50,16 +53,31 @@ def _is_hydra(path: str) -> bool:
 
 
 def command(launcher: str, job: Job) -> list[str]:
-    """What starts all processes on this machine."""
-    program = [sys.executable, "-P", "-m", "runtime.rank", str(job.file)]
-    return [launcher, "-launcher", "fork", "-n", str(job.processes), *program]
+    """What starts all processes of a job."""
+    program = [*PYTHON, "runtime.rank", str(job.file)]
+    return [launcher, *_where(job, job.places), "-n", str(job.processes), *program]
 
 
-def environment(address: str) -> dict[str, str]:
-    """Of the processes: ours to import before any other `runtime`, and one thread each."""
+def command_on(launcher: str, job: Job, host: str, words: Sequence[str]) -> list[str]:
+    """What starts one process, `python -P -m WORDS`, on one of the hosts of a job."""
+    return [launcher, *_where(job, [Host(host, 1)]), "-n", "1", *PYTHON, *words]
+
+
+def _where(job: Job, hosts: Sequence[Host]) -> list[str]:
+    if not job.hosts:
+        return ["-launcher", "fork"]
+    program = ["-launcher-exec", job.launcher_exec] if job.launcher_exec else []
+    return ["-launcher", job.launcher, *program, "-hosts", ",".join(map(str, hosts))]
+
+
+def environment(address: str = "") -> dict[str, str]:
+    """Of the processes: ours to import before any other `runtime`, and one thread each.
+
+    `address` is that of the side channel, for processes that take part in a job.
+    """
     root = str(Path(__file__).resolve().parents[1])
     given = os.environ.get("PYTHONPATH")
-    variables = {**os.environ, channel.VARIABLE: address}
+    variables = {**os.environ} | ({channel.VARIABLE: address} if address else {})
     if given or root not in [*site.getsitepackages(), site.getusersitepackages()]:
         variables["PYTHONPATH"] = os.pathsep.join([root, given] if given else [root])
     variables.setdefault(*NETWORK_ONLY)

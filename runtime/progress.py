@@ -91,9 +91,24 @@ class Progress:
         pid, step, phase, beat = self._words[rank * WORDS : rank * WORDS + 4]
         return Standing(pid, step, Phase(phase), beat / 1e9)
 
+    def note(self, rank: int, pid: int, step: int, phase: int) -> None:
+        """Where a process of another host has said it stands, just now."""
+        record = self._words[rank * WORDS : rank * WORDS + 4]
+        record[PID], record[STEP], record[PHASE], record[BEAT] = pid, step, phase, now()
+
+    @staticmethod
+    def age(beat: float) -> float:
+        """Seconds since a beat."""
+        return now() / 1e9 - beat
+
     def mark(self, rank: int) -> Mark:
         """The record of this process, to be written by it alone."""
         return Mark(self._words[rank * WORDS : (rank + 1) * WORDS])
+
+
+def now() -> int:
+    """Nanoseconds of this machine's own clock."""
+    return time.monotonic_ns()
 
 
 class Mark:
@@ -103,9 +118,14 @@ class Mark:
         self.words = words
         self._threads: list[Mark] = []
 
+    @staticmethod
+    def apart() -> Mark:
+        """A record that lies in no file."""
+        return Mark(memoryview(bytearray(RECORD)).cast("q"))
+
     def thread(self) -> Mark:
         """The record of one of several threads; each beat sums them up in that of the process."""
-        mark = Mark(memoryview(bytearray(RECORD)).cast("q"))
+        mark = Mark.apart()
         mark.phase(Phase.LOADING)
         self._threads.append(mark)
         return mark
@@ -126,7 +146,11 @@ class Mark:
             self.step(max(t.words[STEP] for t in self._threads))
             phases = [t.words[PHASE] for t in self._threads]
             self.phase(next((p for p in phases if p not in WAITING), phases[0]))
-        self.words[BEAT] = time.monotonic_ns()
+        self.words[BEAT] = now()
+
+    def standing(self) -> dict[str, object]:
+        """Where the process stands, for a supervisor that does not see the record."""
+        return {"event": "standing", "step": self.words[STEP], "phase": self.words[PHASE]}
 
     @property
     def address(self) -> int:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 
 from runtime import faults, remains, stacks
 from runtime import job as jobs
@@ -26,20 +27,31 @@ from runtime.progress import Mark, Phase, Progress
 def main() -> None:
     rank = int(os.environ.get(remains.RANK_VARIABLE, "0"))
     job = jobs.read(sys.argv[1])
-    mark = Progress(job.progress).mark(rank)
+    # A mapped file is not the same memory on two hosts: there the mark is told with each beat.
+    mark = Mark.apart() if job.hosts else Progress(job.progress).mark(rank)
     mark.begin(os.getpid(), Phase.STARTING)
     # The supervisor answers Ctrl-C for all.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line = Line(rank, mark.beat, _orphaned)
+    line = Line(rank, _beats(mark, job), _orphaned, stacks.tell)
     with job.log(rank).open("w") as log:
         faulthandler.enable(log)
         stacks.answer(log)
         end = _outcome(job, rank, mark, line)
         _tell_files(line, ready=False)
+        if job.hosts:
+            line.send(mark.standing())
         line.send(end)
         if end["event"] != "bye":
             os._exit(1)
         faulthandler.disable()
+
+
+def _beats(mark: Mark, job: Job) -> Callable[[], Message | None]:
+    def beat() -> Message | None:
+        mark.beat()
+        return mark.standing() if job.hosts else None
+
+    return beat
 
 
 def _outcome(job: Job, rank: int, mark: Mark, line: Line) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import re
 import signal
 import time
@@ -28,6 +29,11 @@ def answer(log: IO[str]) -> None:
     faulthandler.register(SIGNAL, log, all_threads=True)
 
 
+def tell() -> None:
+    """Answer oneself; for a process that the signal of another cannot reach."""
+    os.kill(os.getpid(), SIGNAL)
+
+
 def gather(handles: Mapping[int, int], logs: Mapping[int, Path], first: int) -> dict[int, str]:
     """The stacks of living processes, by rank; `handles` are descriptors, `first` may be suspended.
 
@@ -46,9 +52,14 @@ def _ask(
     begun = {rank: _size(logs[rank]) for rank in handles}
     for number in numbers:
         _send(handles, number)
+    return read(logs, begun)
+
+
+def read(logs: Mapping[int, Path], begun: Mapping[int, int]) -> dict[int, str]:
+    """The stacks that are told in logs from a byte on, by rank, once those asked have answered."""
     stop = time.monotonic() + PATIENCE_SECONDS
     told: dict[int, str] = {}
-    while len(told) < len(handles) and time.monotonic() < stop:
+    while len(told) < len(begun) and time.monotonic() < stop:
         time.sleep(0.01)
         frames = {rank: _frames(logs[rank], start) for rank, start in begun.items()}
         told = {rank: text for rank, text in frames.items() if text}

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime import checkpoint, signals
+from runtime import checkpoint, muster, signals
 from runtime import job as jobs
 from runtime.account import Account
 from runtime.attempt import attempt
@@ -16,7 +16,7 @@ from runtime.job import Job, plan_of
 from runtime.restart import Restarts
 from runtime.signals import Signals
 from runtime.verdict import Verdict
-from singac.diagnostics import printable, show
+from singac.diagnostics import Failed, printable, show
 
 if TYPE_CHECKING:
     from singac.plan.plan import Plan
@@ -46,10 +46,23 @@ def _attempts(job: Job, mpiexec: str, account: Account, caught: Signals) -> Verd
             return end
         if refusal := restarts.refusal(end):
             return _with_help(end, refusal)
+        tell(end, "warning")
+        if absent := _absent(job, mpiexec, caught):
+            return absent
         current = restarts.again(plan())
         jobs.write(current)
-        tell(end, "warning")
         account.restart(_first_step(current), end.reason)
+
+
+def _absent(job: Job, mpiexec: str, caught: Signals) -> Verdict | None:
+    """Wait for all hosts to answer again; how the job ends when one does not."""
+    if not job.hosts:
+        return None
+    try:
+        muster.await_all(job, mpiexec, lambda: caught.any)
+    except Failed as failed:
+        return Verdict("failed", failed.exit, failed.diagnostics[0])
+    return None
 
 
 def _first_step(job: Job) -> int:

@@ -21,6 +21,7 @@ from runtime.group_desk import NodeDesk
 from runtime.groups import GroupStub
 from runtime.job import Job
 from runtime.node import Node
+from runtime.present import data_folder
 from runtime.progress import Mark
 from runtime.serving import Serving
 from runtime.session import Session
@@ -61,7 +62,7 @@ def assemble(
     start = checkpoint.start(resumed)
     site.ready(start.step)
     ahead = start.ahead(plan.examples_a_step)
-    feeds = prepared(plan, job.data_folder, ahead)
+    feeds = prepared(plan, data_folder(job), ahead)
     duties: list[Duty] = []
     for process in own:
         native = load(plan, process)

@@ -24,6 +24,7 @@ CRASHES = {
     "Segmentation fault":       "segmentation fault",
 }
 # fmt: on
+DEADLY = [getattr(signal, f"SIG{n}") for n in ("ILL", "ABRT", "BUS", "FPE", "KILL", "SEGV", "TERM")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Banner:
     """What the launcher says of the first process that ended badly."""
 
     pid: int
+    host: str
     code: int
     by_signal: bool
 
@@ -73,13 +75,15 @@ def killed_by(number: int) -> str:
 
 def read_banner(text: str) -> Banner | None:
     """The launcher's closing words, if it has any."""
-    pid = re.search(r"PID (\d+) RUNNING AT", text)
+    place = re.search(r"PID (\d+) RUNNING AT (\S+)", text)
     code = re.search(r"EXIT CODE: (\d+)", text)
-    if not pid or not code:
+    if not place or not code:
         return None
     by_signal = re.search(r"EXIT STRING: .*\(signal (\d+)\)", text)
     number = int(by_signal[1]) if by_signal else int(code[1])
-    return Banner(int(pid[1]), number, by_signal is not None)
+    # Of another host the launcher may give the number alone. Who exits by itself says so before.
+    ends = by_signal is not None or number in DEADLY
+    return Banner(int(place[1]), place[2], number, ends)
 
 
 def crash(log: str) -> str | None:
@@ -125,6 +129,14 @@ def stalled(who: str, step: int, doing: str, seconds: float, stacks: str = "") -
     message = f"{who} has stalled at step {step}: {doing}, no sign of life for {seconds:.0f} s"
     diagnostic = Diagnostic("SG0911", message, exit=Exit.STALLED)
     return Verdict("stalled", Exit.STALLED, diagnostic, stacks, True, f"step {step}")
+
+
+def lost_host(host: str, step: int, cause: str, exit: Exit = Exit.FAILED) -> Verdict:
+    """A host is gone, or its link is: nothing tells one from the other."""
+    message = f"host {host} was lost at step {step}: {cause}"
+    status = "stalled" if exit is Exit.STALLED else "failed"
+    diagnostic = Diagnostic("SG0934", message, exit=exit)
+    return Verdict(status, exit, diagnostic, may_restart=True, place=f"host {host}")
 
 
 def environment(message: str, help: str | None, traceback: str = "") -> Verdict:

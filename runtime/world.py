@@ -13,12 +13,9 @@ mpi4py.rc.threads = False
 
 def connect(processes: int) -> None:
     """Initialise MPI; raises EnvironmentFailure when it is not there or not what started us."""
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        raise EnvironmentFailure(
-            f"MPI cannot be loaded: {_first_line(error)}", "pip install mpich"
-        ) from error
+    library()
+    from mpi4py import MPI
+
     # Workers and servers may be threads that send and receive for themselves.
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
     size = MPI.COMM_WORLD.Get_size()
@@ -27,6 +24,17 @@ def connect(processes: int) -> None:
             f"{processes} processes were started and MPI sees {size}",
             "the launcher and the MPI library differ: install mpich into this environment alone",
         )
+
+
+def library() -> str:
+    """What the MPI library calls itself; raises EnvironmentFailure where there is none."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise EnvironmentFailure(
+            f"MPI cannot be loaded: {_first_line(error)}", "pip install mpich"
+        ) from error
+    return " ".join(MPI.Get_library_version().splitlines()[0].split()).rstrip("\0")
 
 
 def leave() -> None:

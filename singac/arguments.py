@@ -137,6 +137,7 @@ def _fmt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help="change nothing; print the difference")
 
 
+LAUNCHERS = ("ssh", "rsh", "fork", "slurm", "ll", "lsf", "sge", "persist")
 PLAN_FORMATS = ("text", "json", "dot", "html")
 STAGES = ("graph", "partition", "llvm", "asm")
 
@@ -178,9 +179,23 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="begin again from the last checkpoint, up to N times, when a process fails",
     )
+    _host_arguments(parser)
     parser.add_argument("--json", action="store_true", help="events as JSON lines")
     parser.add_argument(
         "--trace", metavar="F", help="write what every process did when, for Chrome or Perfetto"
+    )
+
+
+def _host_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where processes run, if not on this machine."""
+    hosts = parser.add_mutually_exclusive_group()
+    hosts.add_argument("-H", metavar="A:4,B:4", dest="hosts", help="hosts, and slots of each")
+    hosts.add_argument("--hostfile", metavar="F", help="a file with a host on each line")
+    parser.add_argument(
+        "--launcher", choices=LAUNCHERS, default="ssh", help="how a host is reached [ssh]"
+    )
+    parser.add_argument(
+        "--launcher-exec", metavar="P", default="", help="the program to reach it with"
     )
 
 

@@ -187,6 +187,7 @@ def run(arguments: Arguments) -> int:
     words = _run_words(arguments)
     ready = warm.find(words) or _prepare(arguments, words)
     folder = arguments.run_dir or _run_folder(arguments.file)
+    named = _hosts(arguments, max(one.processes for one in ready))
     traces = _trace_files(arguments.trace, ready)
     for index, one in enumerate(ready):
         run_folder = os.path.abspath(os.path.join(folder, one.run))
@@ -200,6 +201,10 @@ def run(arguments: Arguments) -> int:
             traced=arguments.trace is not None,
             max_restarts=arguments.max_restarts,
             origins={key: _origin(key, folder) for key in one.origins},
+            hosts=named,
+            launcher=arguments.launcher,
+            launcher_exec=arguments.launcher_exec,
+            request=one.request,
         )
         code = launch.run(job)
         if traces:
@@ -207,6 +212,18 @@ def run(arguments: Arguments) -> int:
         if code:
             return code
     return 0
+
+
+def _hosts(arguments: Arguments, processes: int) -> tuple[tuple[str, int], ...]:
+    """Names and slots of the hosts a run is given; raises Failed when they are too few."""
+    from runtime import hosts
+
+    if arguments.hosts is None and arguments.hostfile is None:
+        return ()
+    given = arguments.hosts
+    found = hosts.parse(given) if given is not None else hosts.read_file(arguments.hostfile)
+    hosts.check_slots(found, processes)
+    return tuple((host.name, host.slots) for host in found)
 
 
 def _trace_files(asked: str | None, ready: Sequence[Ready]) -> list[Path]:

@@ -185,5 +185,10 @@ CODES: dict[str, str] = {
     "SG0921": "there is a sound checkpoint to resume from",
     "SG0922": "a checkpoint has the params that are taken from it, in their shapes",
     "SG0923": "a train that params come from has left a checkpoint",
+    "SG0930": "a host is named once, with the number of processes it may have",
+    "SG0931": "the hosts of a run have a slot for each of its processes",
+    "SG0932": "every host of a run is reached by the launcher that is chosen",
+    "SG0933": "all hosts of a run have the same singac, MPI library, plan and data",
+    "SG0934": "no host of a run is lost",
 }
 # fmt: on

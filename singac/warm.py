@@ -31,7 +31,7 @@ class Ready:
     """A plan that can be run: its file, the folder of its prepared data, and its processes.
 
     `run` is the name of its own run folder where the program has several trains; `origins` are the
-    trains and paths its params start from.
+    trains and paths its params start from, `request` how its data is prepared.
     """
 
     plan: str
@@ -39,6 +39,7 @@ class Ready:
     processes: int
     run: str
     origins: tuple[str, ...]
+    request: str
 
 
 def cache_folder() -> str:
@@ -72,8 +73,9 @@ def find(words: Sequence[str]) -> tuple[Ready, ...] | None:
 
 
 def _ready(folder: Path, entry: Mapping[str, Any], index: int, data: str) -> Ready:
-    processes, run, origins = (entry[what][index] for what in ("processes", "runs", "origins"))
-    return Ready(str(folder / f"{index}.json"), data, processes, run, tuple(origins))
+    kept = ("processes", "runs", "origins", "requests")
+    processes, run, origins, request = (entry[what][index] for what in kept)
+    return Ready(str(folder / f"{index}.json"), data, processes, run, tuple(origins), request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ appears under its name only when it is complete.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 READER_VERSION = 2  # raised when the same file would be read to other arrays
 _FACTS = "facts.json"
+_DIGEST = "digest"
 
 
 def prepared(request: Request, cache: str) -> str | None:
@@ -90,6 +92,30 @@ def key_of(request: Request) -> str:
     files += files_of(request).values()
     text = json.dumps([READER_VERSION, request.as_json(), [_state(f) for f in files]])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def digest(folder: str) -> str:
+    """SHA-256 over all arrays of a folder: the same where the same data was prepared."""
+    kept = os.path.join(folder, _DIGEST)
+    with contextlib.suppress(OSError), open(kept, encoding="utf-8") as file:
+        return file.read()
+    found = hashlib.sha256()
+    for name in sorted(n for n in os.listdir(folder) if n.endswith(".npy")):
+        found.update(name.encode() + b"\0")
+        with open(os.path.join(folder, name), "rb") as array:
+            while block := array.read(1 << 20):
+                found.update(block)
+    with contextlib.suppress(OSError):
+        _put(kept, found.hexdigest())
+    return found.hexdigest()
+
+
+def _put(path: str, text: str) -> None:
+    """The text whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
 
 
 def _state(path: str) -> tuple[str, int, int]:

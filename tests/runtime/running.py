@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +53,22 @@ class Running:
         json: bool = True,
         working_folder: Path = ROOT,
         max_restarts: int = 0,
+        inside: Sequence[str] = (),
+        hosts: tuple[tuple[str, int], ...] = (),
+        launcher_exec: str = "",
         **env: str,
     ) -> None:
         self.folder, self._started = folder, time.monotonic()
         self._before = _shared_files()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **env}
         drive = str(Path(__file__).with_name("drive.py"))
+        job = _prepare(plan, folder, resume, json, max_restarts)
+        job = dataclasses.replace(job, hosts=hosts, launcher_exec=launcher_exec)
+        (folder / "given.json").write_text(_json(job))
         # To a file: a test that waits reads no pipe, and a full one would hold up the supervisor.
         self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the run)
         self.process = subprocess.Popen(
-            [sys.executable, drive, _prepare(plan, folder, resume, json, max_restarts)],
+            [*inside, sys.executable, drive, str(folder / "given.json")],
             stdout=self._out, stderr=subprocess.PIPE, text=True, env=variables,
             start_new_session=True, cwd=working_folder,
         )  # fmt: skip
@@ -129,12 +135,16 @@ def fault(rank: int, step: int | str, kind: str, once: bool = False) -> dict[str
     return {"SINGAC_FAULT": f"rank={rank},step={step},kind={kind}" + ",restart=0" * once}
 
 
-def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool, restarts: int) -> str:
+def _json(job: Job) -> str:
+    return json.dumps(dataclasses.asdict(job))
+
+
+def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool, restarts: int) -> Job:
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     nets.save_data(data)
     (folder / "plan.json").write_text(to_json(plan))
-    job = Job(
+    return Job(
         plan=str(folder / "plan.json"),
         data_folder=str(data),
         run_folder=str(folder),
@@ -143,9 +153,6 @@ def _prepare(plan: Plan, folder: Path, resume: Path | None, as_json: bool, resta
         json=as_json,
         max_restarts=restarts,
     )
-    path = folder / "given.json"
-    path.write_text(json.dumps(dataclasses.asdict(job)))
-    return str(path)
 
 
 def _processes_naming(words: str) -> list[psutil.Process]:
