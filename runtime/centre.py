@@ -12,6 +12,8 @@ Work done between asking and the answer is kept, and given the next time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from runtime.stub import Floats
@@ -19,15 +21,15 @@ from singac.plan.plan import Reconcile
 
 
 class Centre:
-    """The params that all server groups agree on, of one server's slices."""
+    """The params that all server groups agree on, of one server's slices end to end."""
 
-    def __init__(self, params: Floats, reconcile: Reconcile, server_groups: int) -> None:
-        self.params = params.copy()
+    def __init__(self, params: Sequence[Floats], reconcile: Reconcile, server_groups: int) -> None:
+        self.params = joined(params)
         self._kind, self._groups = reconcile.kind, server_groups
         self._rate, self._momentum = np.float32(reconcile.rate), np.float32(reconcile.momentum)
         outer = reconcile.kind == "outer"
-        self._velocity = np.zeros_like(params) if outer else params[:0]
-        self._waiting = np.zeros_like(params) if outer else params[:0]
+        self._velocity = np.zeros_like(self.params) if outer else self.params[:0]
+        self._waiting = np.zeros_like(self.params) if outer else self.params[:0]
         self._taken = 0
 
     def take(self, delta: Floats) -> None:
@@ -61,19 +63,27 @@ class Centre:
 class Member:
     """One server's view of its slices since it last heard of the centre."""
 
-    def __init__(self, params: Floats) -> None:
-        self._params, self._base = params, params.copy()
-        self._sent = params.copy()
+    def __init__(self, params: Sequence[Floats]) -> None:
+        self._params, self._base = params, joined(params)
+        self._sent = self._base.copy()
         self.waits = False
 
     def progress(self) -> Floats:
         """What to give the centre now."""
-        self._sent[:] = self._params
+        self._sent[:] = joined(self._params)
         self.waits = True
         return self._sent - self._base
 
     def adopt(self, centre: Floats) -> None:
         """Go on from the centre, with what was done since the centre was asked."""
-        self._params += centre - self._sent
+        moved, at = centre - self._sent, 0
+        for part in self._params:
+            part += moved[at : at + part.size]
+            at += part.size
         self._base[:] = centre
         self.waits = False
+
+
+def joined(slices: Sequence[Floats]) -> Floats:
+    """A copy of some slices, one after the other."""
+    return np.concatenate([np.zeros(0, np.float32), *slices])

@@ -127,7 +127,7 @@ class Chief:
     def _write(self, done: int, last: bool) -> None:
         for param in range(len(self._plan.params)):
             self._stub.pull(param, done)
-        self._stub.gather_states()
+        self._stub.gather(done)
         slot, _ = slot_of(done - 1 - self._first)
         states = carried.gather(self._plan, self._stub.carried(slot))
         try:

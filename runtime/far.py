@@ -31,7 +31,7 @@ class FarStub:
         self._plan, self._mark, topology = plan, mark, plan.topology
         self._topology, self._size = topology, topology.workers_per_group
         self._worker, self._group = process.worker, topology.group_of_worker(process.worker)
-        self._place = process.worker % self._size
+        self._place = topology.member(process.worker)
         servers = topology.servers_per_group
         self._first_server = topology.workers + topology.served_by(self._group) * servers
         floats, states = plan.param_floats, len(plan.update.states)
@@ -42,9 +42,14 @@ class FarStub:
         self._post.deliver = self._take
         served = [s for p in plan.processes if p.serve for s in p.serve.steps]
         self._served = list(dict.fromkeys(s.slice for s in served if isinstance(s, Serve)))
+        seen = [k for k in self._served if plan.slices[k].is_of(self._place)]
         self._slices_of = [
-            [k for k in self._served if plan.slices[k].param == p] for p in range(len(plan.params))
+            [k for k in seen if plan.slices[k].param == p] for p in range(len(plan.params))
         ]
+        # At a meeting the chief gets all.
+        self._refreshed = len(self._served if process.worker == 0 else seen)
+        others = (s.server for s in plan.slices if not s.is_of(0))
+        self._apart = list(dict.fromkeys(others)) if not topology.asynchronous else []
         self._versions: dict[int, int] = {}
         self._fresh = self._meetings = self._over = self._shown = 0
         self._clocks = [0] * topology.worker_groups
@@ -84,8 +89,11 @@ class FarStub:
                 self._words[letter.index] = bool(letter.number)
             case Kind.STATE:
                 part = self._plan.slices[letter.index]
-                own = letter.floats.reshape(len(self.states), -1)
-                self.states[:, part.start : part.stop] = own
+                rows = [*self.states] if part.is_of(0) else [self.params, *self.states]
+                for row, saved in zip(
+                    rows, letter.floats.reshape(len(rows), part.floats), strict=True
+                ):
+                    row[part.start : part.stop] = saved
                 self._shown += 1
             case Kind.OVER:
                 self._over += 1
@@ -142,6 +150,10 @@ class FarStub:
             if self._topology.group_of_worker(worker) != self._group:
                 self._post.send(worker, Kind.CLOCK, self._group, number=step + 1)
 
+    def begin(self, step: int) -> None:
+        for server in self._apart:
+            self._post.send(self._first_server + server, Kind.BEGUN, self._group, number=step)
+
     def _pull(self, param: int, step: int) -> None:
         self._mark.phase(Phase.AWAITING_PARAMS)
         self.pull(param, step)
@@ -190,10 +202,10 @@ class FarStub:
         self._post.until(lambda: round_ in self._words)
         return self._words.pop(round_)
 
-    def gather_states(self) -> None:
+    def gather(self, step: int) -> None:
         self._shown = 0
         for server in range(self._topology.servers_per_group):
-            self._post.send(self._topology.workers + server, Kind.WISH)
+            self._post.send(self._topology.workers + server, Kind.WISH, number=step)
         self._post.until(lambda: self._shown == len(self._plan.slices))
 
     # Meetings
@@ -204,7 +216,7 @@ class FarStub:
         self._fresh = 0
         for server in range(self._topology.servers_per_group):
             self._post.send(self._first_server + server, Kind.MET, self._group)
-        self._post.until(lambda: self._fresh == len(self._served))
+        self._post.until(lambda: self._fresh == self._refreshed)
 
     def part(self) -> None:
         self._meetings += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from mpi4py import MPI
 
+from runtime.centre import joined
 from runtime.messages import zeros
 from runtime.post import Kind, Letter, Post, unpack
 from runtime.shared import slices_served
@@ -31,47 +33,51 @@ class FarDesk:
         self._own = [k for k, s in enumerate(plan.slices) if s.server == self._place]
         self._served = slices_served(plan)
         self._groups = topology.groups_of(self._group)
-        sizes = {k: plan.slices[k].stop - plan.slices[k].start for k in self._own}
+        self._pushers = {k: plan.slices[k].workers_of(self._size) for k in self._own}
+        sizes = {k: (len(own), plan.slices[k].floats) for k, own in self._pushers.items()}
         self._inbox = {
-            (g, k): zeros(self._size * n).reshape(self._size, n)
+            (g, k): zeros(count * floats).reshape(count, floats)
             for g in self._groups
-            for k, n in sizes.items()
+            for k, (count, floats) in sizes.items()
         }
         self._pushes: Counter[tuple[int, int]] = Counter()
-        self._weighed: Counter[int] = Counter()
+        # Squares that have come, by worker group and step: a server may be a step ahead.
+        self._squares: dict[tuple[int, int], dict[int, float]] = {}
+        self._begun = 0
         self._met: Counter[int] = Counter()
         self._done: dict[tuple[int, int], int] = {}
         self._asked: list[tuple[int, Floats, bool]] = []
         self._answer: Floats | None = None
-        self._ends = self._wishes = 0
+        self._ends, self._wishes = 0, list[int]()
         self._post = Post(plan, world, topology.workers + process.server)
         self._post.deliver = self._take
 
     def ready(self, step: int) -> None:
         """`step` steps of each group have been done."""
-        for (group, index), _ in self._inbox.items():
-            self._pushes[group, index] = self._size * step
+        for group, index in self._inbox:
+            self._pushes[group, index] = len(self._pushers[index]) * step
             self._done[group, index] = step
-        for group in self._groups:
-            self._weighed[group] = sum(self._served) * step
+        self._begun = step
 
     def _take(self, letter: Letter) -> None:
         group = letter.group
         match letter.kind:
             case Kind.GRADIENT:
                 self._check(letter)
-                place = self._inbox[group, letter.index][letter.sender % self._size]
+                row = self._pushers[letter.index].index(letter.sender % self._size)
+                place = self._inbox[group, letter.index][row]
                 unpack(letter.body, self._topology.wire, place)
                 self._pushes[group, letter.index] += 1
             case Kind.SQUARES:
-                self.squares[group, letter.index] = letter.doubles[0]
-                self._weighed[group] += 1
+                self._take_square(group, letter.number, letter.index, float(letter.doubles[0]))
+            case Kind.BEGUN:
+                self._begun = letter.number + 1
             case Kind.MET:
                 self._met[group] += 1
             case Kind.END:
                 self._ends += 1
             case Kind.WISH:
-                self._wishes += 1
+                self._wishes.append(letter.number)
             case Kind.PROGRESS:
                 self._asked.append((group, letter.floats, bool(letter.number)))
             case Kind.CENTRE:
@@ -94,40 +100,55 @@ class FarDesk:
 
     def gathered(self, group: int, index: int) -> Gathered:
         inbox = self._inbox[group, index]
-        return Gathered(inbox.ctypes.data, inbox.strides[0])
+        return Gathered(inbox.ctypes.data, inbox.strides[0], len(inbox))
 
     def pushed(self, group: int, index: int, step: int) -> bool:
-        return self._pushes[group, index] >= self._size * (step + 1)
+        waits = not self._topology.asynchronous and not self._plan.slices[index].is_of(0)
+        if waits and self._begun <= step:
+            return False
+        return self._pushes[group, index] >= len(self._pushers[index]) * (step + 1)
 
     def publish(self, group: int, index: int) -> None:
         self._done[group, index] += 1
-        self._send_params(Kind.PARAM, group, index)
+        self._send_params(Kind.PARAM, group, index, self._pushers[index])
 
-    def _send_params(self, kind: Kind, group: int, index: int) -> None:
+    def _send_params(self, kind: Kind, group: int, index: int, to: Sequence[int]) -> None:
+        """A slice to some workers of a group, given by their numbers in it."""
         part, number = self._plan.slices[index], self._done[group, index]
         params = self.params[part.start : part.stop]
-        for worker in range(group * self._size, (group + 1) * self._size):
-            self._post.send(worker, kind, group, index, number, body=params)
+        for worker in to:
+            self._post.send(group * self._size + worker, kind, group, index, number, body=params)
 
     def weighed(self, group: int, index: int) -> None:
-        self._weighed[group] += 1
-        square = self.squares[group, index : index + 1]
+        step, square = self._done[group, index], self.squares[group, index : index + 1]
+        self._take_square(group, step, index, float(square[0]))
         first = self._topology.workers + self._group * self._topology.servers_per_group
         for server in range(self._topology.servers_per_group):
             if server != self._place:
-                self._post.send(first + server, Kind.SQUARES, group, index, body=square)
+                self._post.send(first + server, Kind.SQUARES, group, index, step, body=square)
+
+    def _take_square(self, group: int, step: int, index: int, square: float) -> None:
+        if self._own:  # who updates nothing needs none
+            self._squares.setdefault((group, step), {})[index] = square
 
     def all_weighed(self, group: int, step: int) -> bool:
-        return self._weighed[group] >= sum(self._served) * (step + 1)
+        come = self._squares.get((group, step), {})
+        if len(come) < len(self._served):
+            return False
+        for index, square in come.items():
+            self.squares[group, index] = square
+        del self._squares[group, step]
+        return True
 
     def met(self, group: int, meeting: int) -> bool:
         return self._met[group] >= self._size * (meeting + 1)
 
     def refreshed(self) -> None:
-        learnt = [k for k in self._own if self._served[self._plan.slices[k].param]]
         for group in self._groups:
-            for index in learnt:
-                self._send_params(Kind.FRESH, group, index)
+            for index in (k for k in self._own if k in self._served):
+                pushers = self._pushers[index]
+                saves = group == 0 and 0 not in pushers
+                self._send_params(Kind.FRESH, group, index, (0, *pushers) if saves else pushers)
 
     # The centre
 
@@ -154,13 +175,17 @@ class FarDesk:
     # States and the end
 
     def show_states(self) -> None:
-        """Send the chief what it has asked for; nothing is updated meanwhile."""
-        while self._wishes:
-            self._wishes -= 1
+        """Send the chief what it has asked for, when its group has done the step it saves."""
+        while self._wishes and self._are_done(self._wishes[0]):
+            self._wishes.pop(0)
             for index in self._own:
                 part = self._plan.slices[index]
-                states = self.states[:, part.start : part.stop]
-                self._post.send(0, Kind.STATE, index=index, body=states)
+                rows = [*self.states] if part.is_of(0) else [self.params, *self.states]
+                saved = joined([row[part.start : part.stop] for row in rows])
+                self._post.send(0, Kind.STATE, index=index, body=saved)
+
+    def _are_done(self, step: int) -> bool:
+        return all(self._done[0, k] >= step for k in self._own if k in self._served)
 
     def ended(self) -> bool:
         return self._ends == self._topology.workers

@@ -22,12 +22,15 @@ class NodeDesk:
         self.states: Floats = places.states[self._group]
         self.gradients: Floats = places.gradients[0][:0]
         self.squares: Doubles = places.squares
+        self._clips = plan.update.clip_norm > 0
         served = self._topology.groups_of(self._group)
-        self._apart = {g: places.seen_by(g) for g in served if not self._topology.in_memory(g)}
+        self._replicas = {g: places.seen_by(g) for g in served if not self._topology.in_memory(g)}
         servers = self._topology.servers_per_group
         self._place = process.server % servers
-        own = [s for s in plan.slices if s.server == self._place]
-        self._own = slice(own[0].start, own[-1].stop) if own else slice(0, 0)
+        self._owned = [s for s in plan.slices if s.server == self._place]
+        # The spaces of what is given to the centre, and answered, have slices server by server.
+        before = sum(s.floats for s in plan.slices if s.server < self._place)
+        self._own = slice(before, before + sum(s.floats for s in self._owned))
         # Servers of other groups with the same slices, as long as this one holds the centre.
         groups = range(self._topology.server_groups) if self._group == 0 else range(0)
         self._others = [(g, g * servers + self._place) for g in groups]
@@ -42,13 +45,18 @@ class NodeDesk:
         self._node.wait("bell", self._server, target=seen + 1)
 
     def gathered(self, group: int, index: int) -> Gathered:
-        first = self._node.places.gradients[group * self._size]
+        members = self._slices[index].workers_of(self._size)
+        first = self._node.places.gradients[group * self._size + members[0]]
         start = first.ctypes.data + self._slices[index].start * FLOAT
-        return Gathered(start, first.nbytes)
+        return Gathered(start, first.nbytes, members[-1] - members[0] + 1)
 
     def pushed(self, group: int, index: int, step: int) -> bool:
-        param = self._slices[index].param
-        there = self._node.reached("pushed", group, param, target=self._size * (step + 1))
+        if index in self._node.apart and not self._node.reached("begun", target=step + 1):
+            return False
+        if self._clips and not self._is_settled(group, step):
+            return False
+        pushers = len(self._slices[index].workers_of(self._size))
+        there = self._node.reached("pushed", group, index, target=pushers * (step + 1))
         bound = self._topology.staleness
         if there and bound is not None:
             for other in range(self._topology.worker_groups):
@@ -56,29 +64,39 @@ class NodeDesk:
                 assert near, f"worker group {group} ran ahead of group {other} in step {step}"
         return there
 
+    def _is_settled(self, group: int, step: int) -> bool:
+        """Whether no server needs the squares of the step before any more."""
+        served = self._node.served
+        return all(self._node.reached("updated", group, k, target=step) for k in served)
+
     def publish(self, group: int, index: int) -> None:
         part = self._slices[index]
-        if group in self._apart:
+        if group in self._replicas:
             seen = slice(part.start, part.stop)
-            self._apart[group][seen] = self.params[seen]
-        slices = self._node.slices_of[part.param]
-        self._node.arrive("updated", group, part.param, group=slices)
+            self._replicas[group][seen] = self.params[seen]
+        self._node.arrive("updated", group, index)
+        if self._clips:
+            self._ring_all()
 
     def weighed(self, group: int, index: int) -> None:
         self._node.arrive("weighed", group)
+        self._ring_all()
+
+    def _ring_all(self) -> None:
         for server in range(self._topology.servers_per_group):
             self._node.ring(self._group, server)
 
     def all_weighed(self, group: int, step: int) -> bool:
-        slices = sum(self._node.slices_of)
+        slices = len(self._node.served)
         return self._node.reached("weighed", group, target=slices * (step + 1))
 
     def met(self, group: int, meeting: int) -> bool:
         return self._node.reached("met", group, target=self._size * (meeting + 1))
 
     def refreshed(self) -> None:
-        for seen in self._apart.values():
-            seen[self._own] = self.params[self._own]
+        for seen in self._replicas.values():
+            for part in self._owned:
+                seen[part.start : part.stop] = self.params[part.start : part.stop]
         self._node.arrive("fresh", self._group, group=self._topology.servers_per_group)
 
     # The centre; what is given and answered lies in the window.

@@ -20,7 +20,7 @@ from runtime.mail import Mail
 from runtime.node import Node
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
-from runtime.stub import Call, Doubles, Floats, Kernels, Sums, total
+from runtime.stub import RING, Call, Doubles, Floats, Kernels, Sums, total
 from singac.plan.plan import Feed, Process, Pull, Push, Receive, Run, Send, Step
 
 
@@ -33,7 +33,7 @@ class GroupStub:
         topology = plan.topology
         self._topology, self._size = topology, topology.workers_per_group
         self._group = topology.group_of_worker(process.worker)
-        self._place = process.worker % self._size
+        self._place = topology.member(process.worker)
         self._servers = topology.served_by(self._group)
         self._is_chief = process.worker == 0
         self._metrics = len(plan.metrics)
@@ -78,11 +78,15 @@ class GroupStub:
                 call = kernels.stretch(stretch)
                 sequence.call(call.function, *call.arguments)
             case Pull(param):
-                updated = places.counter("updated", group, param)
-                sequence.wait(updated, self._node.slices_of[param], 0, Phase.AWAITING_PARAMS)
+                for index in self._own(param):
+                    updated = places.counter("updated", group, index)
+                    sequence.wait(updated, 1, 0, Phase.AWAITING_PARAMS)
             case Push(param):
-                sequence.arrive(places.counter("pushed", group, param), self._size)
-                for server in self._node.owners[param]:
+                slices, own = self._node.plan.slices, self._own(param)
+                for index in own:
+                    pushers = len(slices[index].workers_of(self._size))
+                    sequence.arrive(places.counter("pushed", group, index), pushers)
+                for server in dict.fromkeys(slices[index].server for index in own):
                     number = self._servers * self._topology.servers_per_group + server
                     sequence.arrive(places.counter("bell", number), 1)
             case Send():
@@ -94,13 +98,29 @@ class GroupStub:
             case _:
                 raise AssertionError("servers have threads of their own")
 
+    def _own(self, param: int) -> list[int]:
+        """The served slices of a param of which this worker has a gradient."""
+        slices = self._node.plan.slices
+        own = (k for k in self._node.served if slices[k].param == param)
+        return [k for k in own if slices[k].is_of(self._place)]
+
+    def begin(self, step: int) -> None:
+        self._node.arrive("begun")
+        slices = self._node.plan.slices
+        for server in dict.fromkeys(slices[k].server for k in self._node.apart):
+            self._node.ring(self._servers, server)
+
     def pull(self, param: int, step: int) -> None:
-        target = self._node.slices_of[param] * step
-        self._node.wait("updated", self._group, param, target=target)
+        for index in self._node.served:
+            if self._node.plan.slices[index].param == param:
+                self._node.wait("updated", self._group, index, target=step)
 
     # Metrics, of the first group alone
 
     def post(self, slot: int, round_: int, given: Doubles) -> None:
+        if slot < RING:
+            # Who waits for nobody else must not use a slot before the chief has read it.
+            self._node.wait("begun", target=self._node.first_step + round_ * RING + slot + 1)
         self._node.places.board[slot, self._place] = given
         self._node.arrive("given", slot, group=self._size)
 
@@ -132,7 +152,7 @@ class GroupStub:
         stops = self._node.reached("stop", target=1)
         return stops and not self._node.reached("stop", target=round_ + 2)
 
-    def gather_states(self) -> None:
+    def gather(self, step: int) -> None:
         """Copy the states of server group 0 while its servers hold still."""
         servers, node = self._topology.servers_per_group, self._node
         self._wishes += 1

@@ -4,6 +4,10 @@
       push  --- gradient of slice s --->   inbox of s: | worker 0 | worker 1 | ... |
       pull  <-- params of slice s    ---   publish
 
+Only the workers that have a gradient of a slice push and pull it. A server of slices that worker 0,
+the chief, has none of hears from it when it begins a step, and waits for that: what the chief saves
+is of one step.
+
 All requests are persistent: made once, started again each step, and tested, never waited for
 inside MPI. A worker and a server in one process copy instead of sending.
 """
@@ -20,6 +24,7 @@ from runtime import carried, patience
 from runtime.divergence import bad_gradient
 from runtime.parcels import Parcels
 from runtime.progress import Mark, Phase
+from runtime.shared import slices_served
 from runtime.stub import (
     SLOTS,
     Call,
@@ -51,10 +56,12 @@ from singac.plan.plan import (
 Requests = list[MPI.Prequest]
 BYTES = 4
 
-# Tags: metrics, the request for states and announcements first, then four a slice, then exchanges.
+# Tags: metrics, the chief's wish for states, its word and its steps first, then four a slice, then
+# exchanges.
 STATES_WANTED = SLOTS
 ANNOUNCED = SLOTS + 1
-FIRST_SLICE_TAG = SLOTS + 2
+BEGUN = SLOTS + 2
+FIRST_SLICE_TAG = SLOTS + 3
 GRADIENT, PARAM, STATE, SQUARES = range(4)
 
 
@@ -82,10 +89,10 @@ class MessageStub:
         self._plan, self._process, self._world, self._mark = plan, process, world, mark
         self._worker_ranks = _ranks([p.worker for p in plan.processes])
         self._server_ranks = _ranks([p.server for p in plan.processes])
-        self._slices_of = [
-            [k for k, s in enumerate(plan.slices) if s.param == p] for p in range(len(plan.params))
-        ]
+        self._slices_of = [self._slices_seen(param) for param in range(len(plan.params))]
+        self._served = slices_served(plan)
         self._versions = [0] * len(plan.params)
+        self._updates = dict.fromkeys(self._own_slices(), 0)
         self._allocate()
         self._squares: Doubles = np.zeros(len(plan.slices))
         self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
@@ -98,6 +105,7 @@ class MessageStub:
         self._announcing: list[MPI.Request] = []
         self._open_board()
         self._open_requests_for_states()
+        self._open_requests_for_steps()
 
     # Memory
 
@@ -116,32 +124,42 @@ class MessageStub:
         if self._process.server is not None:
             for k in self._own_slices():
                 MPI.Prequest.Startall(self._exchanges[k].gradients_in)
+        self._updates = dict.fromkeys(self._updates, step)
+        self._begun = step
         MPI.Prequest.Startall(self._squares_in())
+        MPI.Prequest.Startall(self._steps_in)
         self._parcels.ready()
         self._until(self._world.Ibarrier().Test)
 
     def _own_slices(self) -> list[int]:
+        """Those of the server of this process."""
         own = self._process.server
         return [k for k, s in enumerate(self._plan.slices) if s.server == own]
+
+    def _slices_seen(self, param: int) -> list[int]:
+        """Those of a param that the worker of this process has a gradient of."""
+        worker, slices = self._process.worker, enumerate(self._plan.slices)
+        return [k for k, s in slices if s.param == param and worker is not None and s.is_of(worker)]
 
     # Requests, made once
 
     def _exchange(self, index: int, part: Slice) -> Exchange:
         serves = part.server == self._process.server
-        workers = len(self._worker_ranks) if serves else 0
-        floats = part.stop - part.start
-        exchange = Exchange(zeros(workers * floats).reshape(workers, floats))
+        workers = part.workers_of(len(self._worker_ranks)) if serves else ()
+        exchange = Exchange(zeros(len(workers) * part.floats).reshape(len(workers), part.floats))
+        worker = self._process.worker
         if serves:
             self._serve_requests(exchange, index, part)
-        elif self._process.worker is not None:
+        elif worker is not None and part.is_of(worker):
             self._work_requests(exchange, index, part)
         return exchange
 
     def _serve_requests(self, exchange: Exchange, index: int, part: Slice) -> None:
         params = self.params[part.start : part.stop]
-        for worker, rank in enumerate(self._worker_ranks):
+        for row, worker in enumerate(part.workers_of(len(self._worker_ranks))):
+            rank = self._worker_ranks[worker]
             if rank != self._process.rank:
-                gradient, place = exchange.inbox[worker], _tag(index, GRADIENT)
+                gradient, place = exchange.inbox[row], _tag(index, GRADIENT)
                 exchange.gradients_in.append(self._world.Recv_init(gradient, rank, place))
                 exchange.params_out.append(self._world.Send_init(params, rank, _tag(index, PARAM)))
 
@@ -170,7 +188,31 @@ class MessageStub:
     def _squares_in(self) -> Requests:
         return [request for exchange in self._exchanges for request in exchange.squares_in]
 
+    def _open_requests_for_steps(self) -> None:
+        """A word from the chief to each other process that serves what the chief has none of."""
+        others = (s.server for s in self._plan.slices if not s.is_of(0))
+        ranks = [self._server_ranks[server] for server in dict.fromkeys(others)]
+        chief, own, self._step_word = self._worker_ranks[0], self._process.rank, zeros(1)
+        self._steps_in: Requests = []
+        self._steps_out: Requests = []
+        if own == chief:
+            apart = [rank for rank in ranks if rank != chief]
+            self._steps_out = [self._world.Send_init(self._step_word, r, BEGUN) for r in apart]
+        elif own in ranks:
+            self._steps_in = [self._world.Recv_init(self._step_word, chief, BEGUN)]
+
     # Exchanges
+
+    def begin(self, step: int) -> None:
+        self._complete(self._steps_out)
+        MPI.Prequest.Startall(self._steps_out)
+
+    def _await_chief(self, step: int) -> None:
+        """Wait until the chief has begun a step."""
+        if self._steps_in and self._begun == step:
+            self._complete(self._steps_in)
+            MPI.Prequest.Startall(self._steps_in)
+            self._begun += 1
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
         return [self._lower(step, kernels) for step in steps]
@@ -191,7 +233,7 @@ class MessageStub:
                 exchange = self._exchanges[index]
                 out = self._squares[index : index + 1].ctypes.data
                 call = kernels.squares(index, _gathered(exchange), out)
-                return lambda _: self._weigh(index, call)
+                return lambda step: self._weigh(index, call, step)
             case Clip():
                 call = kernels.factor(self._squares.ctypes.data)
                 return lambda _: self._clip(call)
@@ -221,14 +263,16 @@ class MessageStub:
         for k in self._slices_of[param]:
             exchange, part = self._exchanges[k], self._plan.slices[k]
             if part.server == self._process.server:
-                exchange.inbox[self._process.worker] = self.gradients[part.start : part.stop]
+                row = part.workers_of(len(self._worker_ranks)).index(self._process.worker)
+                exchange.inbox[row] = self.gradients[part.start : part.stop]
             else:
                 MPI.Prequest.Startall(exchange.params_in)
                 MPI.Prequest.Startall(exchange.gradients_out)
 
-    def _weigh(self, index: int, squares: NativeCall) -> None:
+    def _weigh(self, index: int, squares: NativeCall, step: int) -> None:
         exchange = self._exchanges[index]
         self._mark.phase(Phase.AWAITING_GRADIENTS)
+        self._await_chief(step)
         self._complete(exchange.gradients_in)
         # The double is written anew.
         self._complete(exchange.squares_out)
@@ -246,12 +290,14 @@ class MessageStub:
     def _serve(self, index: int, update: NativeCall, step: int) -> None:
         exchange = self._exchanges[index]
         self._mark.phase(Phase.AWAITING_GRADIENTS)
+        self._await_chief(step)
         self._complete(exchange.gradients_in)
         # The update is in place.
         self._complete(exchange.params_out)
         self._mark.phase(Phase.COMPUTING)
         if update.function(*update.arguments):
             raise bad_gradient(self._plan.params[self._plan.slices[index].param].name, step)
+        self._updates[index] = step + 1
         MPI.Prequest.Startall(exchange.gradients_in)
         MPI.Prequest.Startall(exchange.params_out)
 
@@ -305,42 +351,54 @@ class MessageStub:
         self._complete([self._world.Irecv(word, self._worker_ranks[0], ANNOUNCED)])
         return bool(word[0])
 
-    # States live with the servers; the chief asks for them when it saves.
+    # States live with the servers, and so do params that the chief has no gradient of; it asks for
+    # them when it saves.
 
     def _open_requests_for_states(self) -> None:
-        self._wish = np.zeros(1, np.int8)
+        self._wish = np.zeros(1, np.int64)
         self._wishes: Requests = []
+        self._wished: int | None = None
         if self._process.server is not None and self._process.worker != 0:
             chief = self._worker_ranks[0]
             self._wishes = [self._world.Recv_init(self._wish, chief, STATES_WANTED)]
             MPI.Prequest.Startall(self._wishes)
         self._sent: list[MPI.Request] = []
 
-    def gather_states(self) -> None:
-        own = set(self._own_slices()) if self._process.server is not None else set()
+    def gather(self, step: int) -> None:
+        own = dict.fromkeys(self._own_slices())
         others = [r for r in self._server_ranks if r != self._process.rank]
-        wishes = [self._world.Isend(np.ones(1, np.int8), r, STATES_WANTED) for r in others]
+        wish = np.array([step], np.int64)
+        wishes = [self._world.Isend(wish, r, STATES_WANTED) for r in others]
         parts = [
-            self._world.Irecv(row[s.start : s.stop], self._server_ranks[s.server], _tag(k, STATE))
+            self._world.Irecv(row, self._server_ranks[s.server], _tag(k, STATE))
             for k, s in enumerate(self._plan.slices)
             if k not in own
-            for row in self.states
+            for row in self._saved(s)
         ]
         self._complete([*wishes, *parts])
 
-    def _grant_wish(self) -> None:
-        """Send the states of own slices if the chief has asked.
+    def _saved(self, part: Slice) -> list[Floats]:
+        """What a server gives of a slice for a checkpoint, in order."""
+        rows = [*self.states] if part.is_of(0) else [self.params, *self.states]
+        return [row[part.start : part.stop] for row in rows]
 
-        It asks between two of its pushes, so no update can begin before it has them.
+    def _grant_wish(self) -> None:
+        """Send what is to be saved of own slices if the chief has asked and they are up to date.
+
+        It asks between two of its steps, so no update can begin before it has them.
         """
-        if not self._wishes or not self._wishes[0].Test():
+        if self._wishes and self._wished is None and self._wishes[0].Test():
+            self._wished = int(self._wish[0])
+            self._wishes[0].Start()
+        if self._wished is None or any(
+            self._updates[k] < self._wished for k in self._own_slices() if k in self._served
+        ):
             return
-        self._wishes[0].Start()
+        self._wished = None
         self._sent = [
-            self._world.Isend(row[s.start : s.stop], self._worker_ranks[0], _tag(k, STATE))
-            for k, s in enumerate(self._plan.slices)
-            if s.server == self._process.server
-            for row in self.states
+            self._world.Isend(row, self._worker_ranks[0], _tag(k, STATE))
+            for k in self._own_slices()
+            for row in self._saved(self._plan.slices[k])
         ]
 
     # Waiting
@@ -359,11 +417,11 @@ class MessageStub:
         patience.until(look, len(self._plan.processes))
 
     def finish(self) -> None:
-        self._complete([*self._announcing, *self._parcels.under_way()])
+        self._complete([*self._announcing, *self._steps_out, *self._parcels.under_way()])
         self._until(self._world.Ibarrier().Test)
         never_come = [r for e in self._exchanges for r in (*e.gradients_in, *e.squares_in)]
-        never_come += self._parcels.never_come()
-        for request in [*self._wishes, *never_come, *(r for rs in self._sums_in for r in rs)]:
+        never_come += [*self._parcels.never_come(), *self._wishes, *self._steps_in]
+        for request in [*never_come, *(r for rs in self._sums_in for r in rs)]:
             request.Cancel()
             self._until(request.Test)
 
@@ -373,7 +431,7 @@ class MessageStub:
 
     def _made(self) -> Iterator[MPI.Prequest]:
         """Every persistent request."""
-        yield from self._wishes
+        yield from (*self._wishes, *self._steps_in, *self._steps_out)
         yield from self._parcels.made()
         for exchange in self._exchanges:
             yield from (*exchange.gradients_in, *exchange.gradients_out)
@@ -384,7 +442,8 @@ class MessageStub:
 
 
 def _gathered(exchange: Exchange) -> Gathered:
-    return Gathered(exchange.inbox.ctypes.data, exchange.inbox.shape[1] * BYTES)
+    count, floats = exchange.inbox.shape
+    return Gathered(exchange.inbox.ctypes.data, floats * BYTES, count)
 
 
 def _ranks(roles: Sequence[int | None]) -> list[int]:

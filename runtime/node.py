@@ -22,11 +22,11 @@ class Node:
             p.serve is not None and p.worker is not None for p in plan.processes
         )
         self.counters = Counters(self.threads)
-        self.slices_of = slices_served(plan)
-        # The servers of a group that have a slice of a param, by number in their group.
-        self.owners = [
-            [s.server for s in plan.slices if s.param == p] for p in range(len(plan.params))
-        ]
+        self.served = slices_served(plan)
+        # What the chief has no gradient of, where it saves without a meeting.
+        alone = not topology.asynchronous
+        self.apart = [k for k in self.served if alone and not plan.slices[k].is_of(0)]
+        self.first_step = 0
         self.first = node.Get_rank() == 0
         self.params: Floats = self.places.params[0]
         self.states: Floats = self.places.states[0]
@@ -39,26 +39,37 @@ class Node:
 
     def ready(self, step: int) -> None:
         """Params and states of server group 0 were filled by the first process: all have them."""
+        self.first_step = step
         if self.first:
             places, topology = self.places, self.plan.topology
             for group in range(1, topology.server_groups):
                 places.params[group], places.states[group] = self.params, self.states
             for group in range(topology.worker_groups):
                 places.seen_by(group)[:] = self.params
-            for array in (places.gradients, places.board, places.squares):
+            for array in (places.board, places.squares):
                 array.fill(0.0)
+            self._clear_gradients()
             self._set_counters(step)
         patience.until(self._node.Ibarrier().Test, self.threads)
+
+    def _clear_gradients(self) -> None:
+        """Of what each worker has, no more: what is never touched takes no memory."""
+        for worker, space in enumerate(self.places.gradients):
+            for piece in self.plan.slices:
+                if piece.spans(self.plan.topology.member(worker)):
+                    space[piece.start : piece.stop].fill(0.0)
 
     def _set_counters(self, step: int) -> None:
         for counter in self.places.all_counters():
             self.counters.set(counter, 0)
+        self._set("begun", step)
         for group in range(self.plan.topology.worker_groups):
             self._set("clock", self._workers * step, group)
-            self._set("weighed", sum(self.slices_of) * step, group)
-            for param, slices in enumerate(self.slices_of):
-                self._set("pushed", self._workers * step, group, param)
-                self._set("updated", slices * step, group, param)
+            self._set("weighed", len(self.served) * step, group)
+            for index, piece in enumerate(self.plan.slices):
+                pushers = piece.workers_of(self._workers)
+                self._set("pushed", len(pushers) * step, group, index)
+                self._set("updated", step, group, index)
 
     def _set(self, name: str, count: int, *index: int) -> None:
         self.counters.set(self.places.counter(name, *index), count)

@@ -33,8 +33,9 @@ class Places:
         groups, centres = topology.worker_groups, topology.server_groups
         # fmt: off
         self._shapes: dict[str, tuple[int, ...]] = {
-            "pushed":   (groups, len(plan.params)),   # gradients, one a worker
-            "updated":  (groups, len(plan.params)),   # slices published
+            "pushed":   (groups, len(plan.slices)),   # gradients, one a worker that has one
+            "updated":  (groups, len(plan.slices)),   # times a slice was published
+            "begun":    (),                           # steps that the chief has begun
             "clock":    (groups,),                    # workers' steps done
             "weighed":  (groups,),                    # slices whose squares are there
             "met":      (groups,),                    # workers at meetings

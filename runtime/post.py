@@ -44,6 +44,7 @@ class Kind(IntEnum):
     SQUARES = 11
     PROGRESS = 12
     CENTRE = 13
+    BEGUN = 14
 
 
 @dataclass(frozen=True, slots=True)

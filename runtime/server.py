@@ -38,8 +38,8 @@ class Server:
         w = stub.params.ctypes.data + part.start * FLOAT
         state = stub.states.ctypes.data + part.start * FLOAT
         state_stride = self._plan.param_floats * FLOAT
-        workers, floats = self._plan.topology.workers_per_group, part.stop - part.start
-        gradients = (gathered.address, gathered.stride, workers)
+        floats = part.floats
+        gradients = (gathered.address, gathered.stride, gathered.count)
         if plan.params[part.param].follows:
             assert self._native.follow is not None, "a plan with such params has the function"
             share = self._follows.ctypes.data + part.param * FLOAT
@@ -53,10 +53,10 @@ class Server:
 
         What a measured param follows is no gradient.
         """
-        part, workers = self._plan.slices[index], self._plan.topology.workers_per_group
+        part = self._plan.slices[index]
         assert self._native.clip is not None, "a plan that clips has the functions for it"
-        floats = 0 if self._plan.params[part.param].follows else part.stop - part.start
-        arguments = (gathered.address, gathered.stride, workers, floats, out)
+        floats = 0 if self._plan.params[part.param].follows else part.floats
+        arguments = (gathered.address, gathered.stride, gathered.count, floats, out)
         return NativeCall(self._native.clip.squares, arguments)
 
     def factor(self, squares: int) -> NativeCall:

@@ -58,9 +58,9 @@ class Serving:
         self._server_groups, self._since = topology.server_groups, 0
         self._round = topology.sync_every * len(served) * len(self._slices)
         own = [s for s in plan.slices if s.server == process.server % topology.servers_per_group]
-        params = desk.params[own[0].start : own[-1].stop] if own else desk.params[:0]
+        params = [desk.params[s.start : s.stop] for s in own]
         self._member = Member(params) if topology.server_groups > 1 else None
-        held = params if self._member is not None and group == 0 else params[:0]
+        held = params if self._member is not None and group == 0 else []
         self._centre = Centre(held, topology.reconcile, topology.server_groups)
         self._at_meeting: list[int] = []
         self._agreeing = self._agreed = False

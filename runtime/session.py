@@ -62,6 +62,8 @@ class Session:
                 break
             fault.strike(step)
             self._mark.phase(Phase.COMPUTING)
+            if self._is_chief:
+                self._stub.begin(step)
             self._worker.train(step)
             if self._tells:
                 self._stub.post(*slot_of(step - start.step), self._worker.given)

@@ -5,6 +5,10 @@
 
 Nothing is copied: a push, a published slice or a metric is a counter that goes up by one.
 A counter that N arrivals a step complete has reached N * t when t steps are complete.
+
+Of a worker's space of gradients only the slices are touched, and take memory, that it has. Slices
+that worker 0, the chief, has no gradient of are not updated in a step before it has begun it: what
+it saves is of one step.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from runtime.divergence import bad_gradient
 from runtime.mail import Mail
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
-from runtime.stub import SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
+from runtime.stub import RING, SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
 from runtime.window import ALIGNMENT, Window
 from singac.plan.plan import (
     Clip,
@@ -47,11 +51,12 @@ class SharedStub:
         self._workers, self._processes = plan.topology.workers, len(plan.processes)
         self._metrics = len(plan.metrics)
         self._width = self._metrics + carried.doubles(plan)  # doubles a worker gives
-        self._slices_of = slices_served(plan)
-        self._param_of = [s.param for s in plan.slices]
-        self._param_names = [p.name for p in plan.params]
-        self._starts = [s.start * FLOAT for s in plan.slices]
+        self._slices, self._params = plan.slices, len(plan.params)
+        self._served = slices_served(plan)
+        self._pushers = [s.workers_of(self._workers) for s in plan.slices]
+        self._param_names = [plan.params[s.param].name for s in plan.slices]
         self._worker, self._node, self._mark = process.worker, node, mark
+        self._first_step = 0
         self._counters = Counters(self._processes)
         self._mail = Mail(plan, process.worker)
         self._allocate(plan)
@@ -59,11 +64,11 @@ class SharedStub:
     # Memory
 
     def _allocate(self, plan: Plan) -> None:
-        params, floats = len(plan.params), plan.param_floats
+        slices, floats = len(plan.slices), plan.param_floats
         states = len(plan.update.states)
-        own_counts = (2 * params + SLOTS + 4) * counters.BYTES
+        own_counts = (2 * slices + SLOTS + 5) * counters.BYTES
         counts = own_counts + self._mail.counter_bytes
-        squares = -(-len(plan.slices) * DOUBLE // ALIGNMENT) * ALIGNMENT
+        squares = -(-slices * DOUBLE // ALIGNMENT) * ALIGNMENT
         board = -(-SLOTS * self._workers * self._width * DOUBLE // ALIGNMENT) * ALIGNMENT
         spaces = (1 + states + self._workers) * floats * FLOAT
         boxes = self._mail.box_bytes
@@ -71,12 +76,11 @@ class SharedStub:
         memory = self._window.memory
         base = memory.ctypes.data
         self._mail.place(base + own_counts, base + counts + board + squares + spaces)
-        self._pushed = [base + p * counters.BYTES for p in range(params)]
-        self._updated = [base + (params + p) * counters.BYTES for p in range(params)]
-        self._given = [base + (2 * params + k) * counters.BYTES for k in range(SLOTS)]
-        self._ended, self._announced, self._stop, self._weighed = (
-            base + (2 * params + SLOTS + k) * counters.BYTES for k in range(4)
-        )
+        places = iter(range(base, base + own_counts, counters.BYTES))
+        self._pushed = [next(places) for _ in range(slices)]
+        self._updated = [next(places) for _ in range(slices)]
+        self._given = [next(places) for _ in range(SLOTS)]
+        self._ended, self._announced, self._stop, self._weighed, self._begun = places
         self._squares: Doubles = memory[counts + board :][:squares].view(np.float64)
         board_shape = (SLOTS, self._workers, self._width)
         doubles = memory[counts : counts + board].view(np.float64)
@@ -94,7 +98,10 @@ class SharedStub:
 
     def ready(self, step: int) -> None:
         # A window of one process is not zero as it comes. Pads of gradients must be.
-        self.gradients.fill(0.0)
+        for piece in self._slices:
+            if self._worker is not None and piece.spans(self._worker):
+                self.gradients[piece.start : piece.stop].fill(0.0)
+        self._first_step = step
         if self.owns_memory_of_node():
             self._board.fill(0.0)
             self._squares.fill(0.0)
@@ -105,17 +112,22 @@ class SharedStub:
     def _set_counters(self, step: int) -> None:
         for counter in (*self._given, self._ended, self._announced, self._stop):
             self._counters.set(counter, 0)
-        self._counters.set(self._weighed, sum(self._slices_of) * step)
-        for pushed, updated, slices in zip(
-            self._pushed, self._updated, self._slices_of, strict=True
-        ):
-            self._counters.set(pushed, self._workers * step)
-            self._counters.set(updated, slices * step)
+        self._counters.set(self._weighed, len(self._served) * step)
+        self._counters.set(self._begun, step)
+        for pushed, workers in zip(self._pushed, self._pushers, strict=True):
+            self._counters.set(pushed, len(workers) * step)
+        for updated in self._updated:
+            self._counters.set(updated, step)
 
     # Exchanges
 
+    def begin(self, step: int) -> None:
+        self._counters.arrive(self._begun, 1)
+
     def pull(self, param: int, step: int) -> None:
-        self._counters.wait(self._updated[param], self._slices_of[param] * step)
+        for index in self._served:
+            if self._slices[index].param == param:
+                self._counters.wait(self._updated[index], step)
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
         sequence = NativeSequence(self._processes, self._mark)
@@ -129,18 +141,18 @@ class SharedStub:
                 call = kernels.stretch(stretch)
                 sequence.call(call.function, *call.arguments)
             case Pull(param):
-                slices = self._slices_of[param]
-                sequence.wait(self._updated[param], slices, 0, Phase.AWAITING_PARAMS)
+                for index in self._own(param):
+                    sequence.wait(self._updated[index], 1, 0, Phase.AWAITING_PARAMS)
             case Push(param):
-                sequence.arrive(self._pushed[param], self._workers)
+                for index in self._own(param):
+                    sequence.arrive(self._pushed[index], len(self._pushers[index]))
             case Serve(index):
                 self._lower_serve(sequence, index, kernels)
             case Norm(index):
                 self._lower_norm(sequence, index, kernels)
             case Clip():
-                slices = sum(self._slices_of)
                 call = kernels.factor(self._squares.ctypes.data)
-                sequence.wait(self._weighed, slices, 1, Phase.AWAITING_GRADIENTS)
+                sequence.wait(self._weighed, len(self._served), 1, Phase.AWAITING_GRADIENTS)
                 sequence.call(call.function, *call.arguments)
             case Send():
                 self._mail.lower_send(sequence, step, kernels)
@@ -149,29 +161,50 @@ class SharedStub:
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 
+    def _own(self, param: int) -> list[int]:
+        """The served slices of a param of which this worker has a gradient."""
+        assert self._worker is not None, "params are the workers' to use"
+        own = (k for k in self._served if self._slices[k].param == param)
+        return [k for k in own if self._slices[k].is_of(self._worker)]
+
     def _lower_norm(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
-        param = self._param_of[index]
+        """Write the squares when nobody reads those of the step before any more."""
+        for updated in map(self._updated.__getitem__, self._served):
+            sequence.wait(updated, 1, 0, Phase.AWAITING_GRADIENTS)
         out = self._squares.ctypes.data + index * DOUBLE
         call = kernels.squares(index, self._gathered(index), out)
-        sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
+        self._await_gradients(sequence, index)
         sequence.call(call.function, *call.arguments)
-        sequence.arrive(self._weighed, sum(self._slices_of))
-
-    def _gathered(self, index: int) -> Gathered:
-        return Gathered(self._first_gradient + self._starts[index], self._gradient_stride)
+        sequence.arrive(self._weighed, len(self._served))
 
     def _lower_serve(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
-        param = self._param_of[index]
         call = kernels.update(index, self._gathered(index))
 
         def refused(step: int) -> None:
-            raise bad_gradient(self._param_names[param], step)
+            raise bad_gradient(self._param_names[index], step)
 
-        sequence.wait(self._pushed[param], self._workers, 1, Phase.AWAITING_GRADIENTS)
+        self._await_gradients(sequence, index)
         sequence.call(call.function, *call.arguments, refused=refused)
-        sequence.arrive(self._updated[param], self._slices_of[param])
+        sequence.arrive(self._updated[index], 1)
+
+    def _await_gradients(self, sequence: NativeSequence, index: int) -> None:
+        pushers = self._pushers[index]
+        if 0 not in pushers:
+            sequence.wait(self._begun, 1, 1, Phase.AWAITING_GRADIENTS)
+        sequence.wait(self._pushed[index], len(pushers), 1, Phase.AWAITING_GRADIENTS)
+
+    def _gathered(self, index: int) -> Gathered:
+        """Those of the workers that have a gradient; who is between them has zeros."""
+        first, *_, last = (*self._pushers[index], self._pushers[index][-1])
+        start = self._first_gradient + first * self._gradient_stride
+        start += self._slices[index].start * FLOAT
+        return Gathered(start, self._gradient_stride, last - first + 1)
 
     def post(self, slot: int, round_: int, given: Doubles) -> None:
+        if slot < RING:
+            # Who waits for nobody else must not use a slot before the chief has read it.
+            step = self._first_step + round_ * RING + slot
+            self._counters.wait(self._begun, step + 1)
         self._board[slot, self._worker] = given
         self._counters.arrive(self._given[slot], self._workers)
 
@@ -196,8 +229,8 @@ class SharedStub:
         stops = self._counters.reached(self._stop, 1)
         return stops and not self._counters.reached(self._stop, round_ + 2)
 
-    def gather_states(self) -> None:
-        """They lie in the window already."""
+    def gather(self, step: int) -> None:
+        """All lies in the window already."""
 
     def finish(self) -> None:
         self._counters.arrive(self._ended, self._processes)
@@ -208,9 +241,7 @@ class SharedStub:
 
 
 def slices_served(plan: Plan) -> list[int]:
-    """Slices of each param that a server updates; none of one that no loss depends on."""
+    """The slices that servers update, in order; none of a param that no loss depends on."""
     programs = [p.train if p.serve is None else p.serve for p in plan.processes]
-    steps = [step for program in programs for step in program.steps]
-    served = dict.fromkeys(step.slice for step in steps if isinstance(step, Serve))
-    params = [plan.slices[index].param for index in served]
-    return [params.count(param) for param in range(len(plan.params))]
+    served = [s.slice for program in programs for s in program.steps if isinstance(s, Serve)]
+    return sorted(dict.fromkeys(served))

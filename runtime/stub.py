@@ -6,7 +6,8 @@ sums what was pushed, updates and publishes update t + 1:
     worker     pull(p, t) .. forward, backward .. push(p, t)
     server                                        gradients(s, t) .. update .. publish(s, t)
 
-Nobody reads a param between its last push and the next pull, so servers update in place.
+Of a param a worker pulls and pushes what it has: all, or the piece that belongs to its piece of a
+layer. Nobody reads a param between its last push and the next pull, so servers update in place.
 There are two stubs: `shared` within a node, `messages` between nodes. Both give the same bits.
 """
 
@@ -37,10 +38,11 @@ SLOTS = RING + 2
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Gradients of a slice, one a worker in worker order: address of the first, and the stride."""
+    """Gradients of a slice in worker order: address of the first, the stride, how many."""
 
     address: int
     stride: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,11 @@ class Spaces(Arrays, Protocol):
 class Stub(Spaces, Protocol):
     """Memory of a process and its exchanges."""
 
+    def begin(self, step: int) -> None:
+        """Say that a step begins and all of those before is saved (said by the chief alone)."""
+
     def pull(self, param: int, step: int) -> None:
-        """Wait until all slices of the param have had `step` updates."""
+        """Wait until the slices of the param that this process sees have had `step` updates."""
 
     def post(self, slot: int, round_: int, given: Doubles) -> None:
         """Give this worker's sums to the chief, and the states it carries on behind them.
@@ -117,8 +122,11 @@ class Stub(Spaces, Protocol):
     def heard(self, round_: int) -> bool:
         """Wait for what the chief announces for the `round_`-th time, counted from 0."""
 
-    def gather_states(self) -> None:
-        """Bring all states to the chief, which must have pulled all params and pushed none."""
+    def gather(self, step: int) -> None:
+        """Bring the chief all states, and the params it has no gradient of, after `step` updates.
+
+        It must have pulled all params and begun no other step.
+        """
 
     def owns_memory_of_node(self) -> bool:
         """Whether this process fills params and states that others see."""

@@ -20,7 +20,7 @@ from runtime import trace
 from runtime.job import Job
 from runtime.progress import DOING, WAITING, Phase
 from runtime.trace import END, STEPS, Label, Traced, is_phase
-from singac.plan.plan import Plan, Push, Serve
+from singac.plan.plan import Plan, Push, Serve, Slice
 
 Event = dict[str, object]
 
@@ -226,20 +226,23 @@ def _flights(own: Sequence[Span]) -> Iterator[Event]:
 
 def _arrows(plan: Plan, all_spans: Sequence[Sequence[Span]]) -> Iterator[Event]:
     """From each push to the serves of its slices, step by step, while there is room."""
-    served: dict[tuple[int, int], list[Span]] = {}
+    served: dict[tuple[int, int], list[tuple[Slice, Span]]] = {}
     for own in all_spans:
         for span in own:
             step = _step_of(plan, span)
             if isinstance(step, Serve) and span.row is Row.EXCHANGE:
-                param = plan.slices[step.slice].param
-                served.setdefault((span.step, param), []).append(span)
+                piece = plan.slices[step.slice]
+                served.setdefault((span.step, piece.param), []).append((piece, span))
     number = 0
     for own in all_spans:
         for span in own:
             step = _step_of(plan, span)
             if not isinstance(step, Push) or number > MOST_ARROWS:
                 continue
-            for serve in served.get((span.step, step.param), []):
+            worker = plan.processes[span.rank].worker or 0
+            for piece, serve in served.get((span.step, step.param), []):
+                if not piece.is_of(plan.topology.member(worker)):
+                    continue
                 if serve.rank != span.rank and serve.start >= span.start:
                     number += 1
                     yield _end("s", number, span, span.start)

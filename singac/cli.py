@@ -1,7 +1,7 @@
 """The command line: arguments in, one call out.
 
-This file and `trial.py` alone see both the compiler and the runtime. Data goes to stdout, all else to stderr.
-What a verb needs is imported when it runs: a warm `run` must not load the compiler.
+This file and `trial.py` alone see both the compiler and the runtime. Data goes to stdout, all else
+to stderr. What a verb needs is imported when it runs: a warm `run` must not load the compiler.
 """
 
 from __future__ import annotations

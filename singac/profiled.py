@@ -144,10 +144,11 @@ def _named(plan: Plan, process: int, step: Step) -> tuple[str, str, Cost] | None
             made = next(iter(writes(operation)), getattr(operation, "metric", ""))
             return made, _kind(operation), operation_cost(operation, stretch)
         case Serve(index):
-            piece, workers = plan.slices[index], plan.topology.workers_per_group
+            piece = plan.slices[index]
+            workers = len(piece.workers_of(plan.topology.workers_per_group))
             arrays = workers + 2 * (1 + len(plan.update.states))
-            flops = update_flops(plan.update, [piece], workers)
-            cost = Cost(flops, (piece.stop - piece.start) * FLOAT_BYTES * arrays)
+            flops = update_flops(plan.update, piece, workers)
+            cost = Cost(flops, piece.floats * FLOAT_BYTES * arrays)
             return plan.params[piece.param].name, "update", cost
         case Feed():
             inputs = plan.processes[process].train.inputs

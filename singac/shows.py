@@ -69,12 +69,18 @@ def partition(net: PartitionedNet) -> str:
         for s in net.sublayers
     ]
     slices = [
-        (net.params[s.param].name, s.server, f"{s.start} to {s.stop - 1}") for s in net.slices
+        (
+            net.params[s.param].name,
+            s.server,
+            "all" if s.workers is None else ", ".join(map(str, s.workers)),
+            f"{s.start} to {s.stop - 1}",
+        )
+        for s in net.slices
     ]
     return (
         show.table(("sub-layer", "cut", "examples", "columns"), layers)
         + "\n\n"
-        + show.table(("slice of", "server", "floats"), slices)
+        + show.table(("slice of", "server", "workers", "floats"), slices)
         + "\n"
     )
 

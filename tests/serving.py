@@ -59,7 +59,7 @@ class Serving:
 
     def _gathered(self, index: int) -> Gathered:
         start = self.gradients.ctypes.data + self.plan.slices[index].start * FLOAT
-        return Gathered(start, self.gradients.strides[0])
+        return Gathered(start, self.gradients.strides[0], len(self.gradients))
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
         raise AssertionError("programs are not run here")

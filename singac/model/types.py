@@ -164,6 +164,10 @@ class Topology:
     def group_of_worker(self, worker: int) -> int:
         return worker // self.workers_per_group
 
+    def member(self, worker: int) -> int:
+        """A worker's number in its group."""
+        return worker % self.workers_per_group
+
     def group_of_server(self, server: int) -> int:
         return server // self.servers_per_group
 

@@ -20,9 +20,11 @@ from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
 from singac.partition.assign import assign
 from singac.partition.connect import Connector, Fed, Linked, WorkerNet, worker_nets
+from singac.partition.owners import own
 from singac.partition.pieces import WHOLE, blocks_of, clash
 from singac.partition.placing import Placing
-from singac.partition.space import LANES, Layout, Param, Slice, matrix, padded
+from singac.partition.shares import shares_of
+from singac.partition.space import Layout, Param, Slice, matrix, padded
 from singac.partition.split import Piece, split
 from singac.syntax import tree
 
@@ -101,7 +103,7 @@ def partition(model: Model) -> PartitionedNet:
     report.stop_if_any()
     nets, links = _connected(model, placed, report)
     params = place_params(tuple(graph.params.values()), _blocks(graph, nets))
-    slices = cut_params(params, topology.servers_per_group)
+    slices = own(shares_of(params, nets), topology)
     name = BATCH if model.rules is None else model.rules.name
     return PartitionedNet(name, graph, _sublayers(graph, placed), rows, params, slices, nets, links)
 
@@ -193,17 +195,3 @@ def place_params(
         )
         start += floats
     return tuple(placed)
-
-
-def cut_params(params: tuple[Param, ...], servers: int) -> tuple[Slice, ...]:
-    """The param space in one range a server; a slice is what a range has of one param."""
-    total = sum(p.floats for p in params)
-    ranges = split(total, servers, LANES)
-    found = []
-    for index, param in enumerate(params):
-        for server, piece in enumerate(ranges):
-            start = max(param.start, piece.start)
-            stop = min(param.start + param.floats, piece.stop)
-            if start < stop:
-                found.append(Slice(index, server, start, stop))
-    return tuple(found)

@@ -73,10 +73,28 @@ class Param:
 class Slice:
     """Floats `start` to `stop` of the param space, all of param `param`.
 
-    Their owner in each server group is its server number `server`.
+    Their owner in each server group is its server number `server`. `workers` are those of a group
+    that have a gradient of them (None: all), in order.
     """
 
     param: int
     server: int
     start: int
     stop: int
+    workers: tuple[int, ...] | None = None
+
+    @property
+    def floats(self) -> int:
+        return self.stop - self.start
+
+    def is_of(self, worker: int) -> bool:
+        """Whether worker number `worker` of a group has a gradient of it."""
+        return self.workers is None or worker in self.workers
+
+    def spans(self, worker: int) -> bool:
+        """Whether a worker has a gradient of it, or stands between two that have."""
+        return self.workers is None or self.workers[0] <= worker <= self.workers[-1]
+
+    def workers_of(self, size: int) -> tuple[int, ...]:
+        """Who of a group of `size` workers has a gradient of it."""
+        return tuple(range(size)) if self.workers is None else self.workers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from singac.layers.exchange import Exchange
@@ -105,19 +105,10 @@ def _pointwise(operation: Pointwise, buffers: Mapping[str, Buffer], rows: int) -
     return elements * sum(size(a.value) for a in operation.assigns)
 
 
-def update_flops(update: Update, slices: Sequence[Slice], workers: int) -> int:
-    """Operations of a server: the sum over workers and the updater, for each element it owns."""
-    elements = sum(s.stop - s.start for s in slices)
+def update_flops(update: Update, piece: Slice, workers: int) -> int:
+    """Operations of an update: the sum over workers and the updater, for each element."""
     norm = workers + 1 if update.clip_norm else 0
-    return elements * (workers - 1 + norm + sum(size(e) for _, e in update.assigns))
-
-
-def moved_floats(slices: Sequence[Slice], hosts: Mapping[int, int], rank: int) -> int:
-    """Floats of gradients a worker on `rank` sends to servers on other ranks in a step.
-
-    As many come back as params. `hosts` maps a server to its rank.
-    """
-    return sum(s.stop - s.start for s in slices if hosts[s.server] != rank)
+    return piece.floats * (workers - 1 + norm + sum(size(e) for _, e in update.assigns))
 
 
 def exchanged_bytes(exchange: Exchange, worker: int) -> tuple[int, int]:

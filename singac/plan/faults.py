@@ -59,6 +59,10 @@ class DuplicateServe(BrokenPlan):
     """A slice is served twice in a step."""
 
 
+class StrayGradient(BrokenPlan):
+    """A worker has a gradient that no server expects of it, or none of what one waits for."""
+
+
 class UnclippedServe(BrokenPlan):
     """A slice is updated before the norm of the whole gradient is known, or is no part of it."""
 

@@ -19,7 +19,6 @@ from singac.plan.plan import (
     Run,
     Send,
     Serve,
-    Slice,
     Space,
     Step,
     Topology,
@@ -100,10 +99,14 @@ def _reconcile(how: Reconcile) -> str:
     return how.kind + settings * (how.kind == "outer")
 
 
-def owned_share(plan: Plan, piece: Slice) -> str:
-    """A slice's server, and how much of the param it is."""
-    share = (piece.stop - piece.start) / plan.params[piece.param].floats
-    return f"{piece.server}" if share == 1 else f"{piece.server} ({share:.0%})"
+def owners(plan: Plan, param: int) -> dict[int, str]:
+    """The servers that own a param, each with how much of it if not all: `1 (30%)`."""
+    floats: dict[int, int] = {}
+    for piece in plan.slices:
+        if piece.param == param:
+            floats[piece.server] = floats.get(piece.server, 0) + piece.floats
+    whole = plan.params[param].floats
+    return {k: f"{k}" if n == whole else f"{k} ({n / whole:.0%})" for k, n in floats.items()}
 
 
 def member(number: int | None, size: int, groups: int) -> str:

@@ -7,7 +7,7 @@ name of its own. A run of a verified plan cannot wait for ever on a process that
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
@@ -26,6 +26,7 @@ from singac.plan.faults import (
     MissingServe,
     OverlappingBuffers,
     StrayBuffer,
+    StrayGradient,
     TwoOwners,
     UnclippedServe,
     UnownedParam,
@@ -51,6 +52,7 @@ from singac.plan.plan import (
     Space,
     Step,
     Stretch,
+    padded,
 )
 
 FLOAT_BYTES = 4
@@ -278,7 +280,7 @@ def _check_read(name: str, known: set[str], process: Process) -> None:
 
 
 def _exchanges_match(plan: Plan) -> None:
-    """Every served slice has a push from every worker, every push is served by its owners."""
+    """Every served slice has a push from each worker that has it, every push is served."""
     served, topology = _served(plan), plan.topology
     for process in plan.processes:
         steps = process.train.steps
@@ -288,12 +290,38 @@ def _exchanges_match(plan: Plan) -> None:
         if process.worker is None:
             continue
         group = topology.served_by(topology.group_of_worker(process.worker))
-        for index, piece in enumerate(plan.slices):
-            name = plan.params[piece.param].name
-            if (group, index) in served and piece.param not in pushes:
+        own = [k for k, s in enumerate(plan.slices) if s.is_of(topology.member(process.worker))]
+        for index in own:
+            param = plan.slices[index].param
+            name = plan.params[param].name
+            if (group, index) in served and param not in pushes:
                 raise MissingPush(f"process {process.rank} never pushes {name}")
-            if piece.param in pushes and (group, index) not in served:
+            if param in pushes and (group, index) not in served:
                 raise MissingServe(f"slice {index} of {name} is not served by group {group}")
+        _gradients_are_taken(plan, process, pushes, own)
+
+
+def _gradients_are_taken(
+    plan: Plan, process: Process, pushes: Mapping[int, None], own: Sequence[int]
+) -> None:
+    """The slices of which a worker has a gradient make up what it has of each param."""
+    taken: dict[str, int] = {}
+    for index in own:
+        piece = plan.slices[index]
+        name = gradient_of(plan.params[piece.param].name)
+        taken[name] = taken.get(name, 0) + piece.floats
+    parts = {b.name: b for b in process.train.buffers if b.space is Space.GRADIENTS}
+    for name in (gradient_of(plan.params[param].name) for param in pushes):
+        part = parts.get(name)
+        if part is None or _vectors(part) != taken.get(name, 0):
+            raise StrayGradient(f"the slices of {name} are not what process {process.rank} has")
+
+
+def _vectors(part: Buffer) -> int:
+    """Floats of the whole vectors that a part of a param touches."""
+    start = part.offset // FLOAT_BYTES
+    stop = start + (part.floats if part.rows > 1 else part.columns)
+    return padded(stop) - start // LANES * LANES
 
 
 def _serving(process: Process) -> Sequence[Step]:

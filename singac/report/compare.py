@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from singac.plan.encode import to_json
-from singac.plan.plan import Plan, Slice
-from singac.plan.show import imbalance, owned_share, size, table
+from singac.plan.plan import Plan
+from singac.plan.show import imbalance, owners, size, table
 from singac.report.costs import FLOAT_BYTES
 from singac.report.survey import Stratum, moves, ranges
 
@@ -85,17 +85,12 @@ def _sizes(stratum: Stratum) -> str:
 
 
 def _params(plan: Plan) -> Facts:
-    slices: dict[int, list[Slice]] = {}
-    for piece in plan.slices:
-        slices.setdefault(piece.param, []).append(piece)
     found = {}
     for index, param in enumerate(plan.params):
-        own = slices.get(index, [])
-        owners = ", ".join(owned_share(plan, s) for s in own)
-        if len(own) > 4:
-            owners = ranges(s.server for s in own)
+        servers = owners(plan, index)
+        told = ranges(servers) if len(servers) > 4 else ", ".join(servers.values())
         shape = " x ".join(map(str, param.shape))
-        found[param.name] = f"{shape}, {size(param.floats * FLOAT_BYTES)}, on servers {owners}"
+        found[param.name] = f"{shape}, {size(param.floats * FLOAT_BYTES)}, on servers {told}"
     return found
 
 

@@ -26,7 +26,6 @@ from singac.plan.plan import (
     Run,
     Send,
     Serve,
-    Slice,
     Step,
 )
 from singac.report.costs import FLOAT_BYTES, Machine, stretch_cost
@@ -107,7 +106,7 @@ class _Player:
     pushed: dict[int, dict[int, float]] = field(default_factory=dict)
     sent: dict[int, dict[int, float]] = field(default_factory=dict)
     weighed: dict[int, float] = field(default_factory=dict)
-    pushers: dict[int, list[int]] = field(init=False)
+    pushers: dict[int, list[Process]] = field(init=False)
     weighers: int = field(init=False)
     runs: list[float] = field(init=False)
     places: Mapping[int, int] = field(init=False)
@@ -121,7 +120,7 @@ class _Player:
         for lane in self.lanes:
             for step in lane.steps:
                 if isinstance(step, Push):
-                    self.pushers.setdefault(step.param, []).append(lane.process.rank)
+                    self.pushers.setdefault(step.param, []).append(lane.process)
         self.weighers = sum(isinstance(s, Norm) for lane in self.lanes for s in lane.steps)
 
     def advance(self, lane: _Lane) -> bool:
@@ -139,9 +138,13 @@ class _Player:
             case Run(stretch):
                 self._spend(lane, Doing.COMPUTE, self.runs[stretch])
             case Pull(param):
-                self._spend(lane, Doing.EXCHANGE, self._moving(self._of_others(param, rank)))
+                self._spend(
+                    lane, Doing.EXCHANGE, self._moving(self._of_others(param, lane.process))
+                )
             case Push(param):
-                self._spend(lane, Doing.EXCHANGE, self._moving(self._of_others(param, rank)))
+                self._spend(
+                    lane, Doing.EXCHANGE, self._moving(self._of_others(param, lane.process))
+                )
                 self.pushed.setdefault(param, {})[rank] = lane.now
             case Send(number):
                 exchange = self.plan.exchanges[number]
@@ -174,11 +177,14 @@ class _Player:
 
     def _serve(self, lane: _Lane, index: int, weighs: bool) -> bool:
         piece = self.plan.slices[index]
-        given, wanted = self.pushed.get(piece.param, {}), self.pushers.get(piece.param, [])
+        pushers = self.pushers.get(piece.param, [])
+        wanted = [p.rank for p in pushers if piece.is_of(member_of(self.plan, p))]
+        times = self.pushed.get(piece.param, {})
+        given = {rank: times[rank] for rank in wanted if rank in times}
         if len(given) < len(wanted):
             return False
         self._wait(lane, max(given.values(), default=0.0))
-        size = (piece.stop - piece.start) * FLOAT_BYTES
+        size = piece.floats * FLOAT_BYTES
         for rank, time in given.items():
             if rank != lane.process.rank:
                 self._arrow(rank, time, lane, self.plan.params[piece.param].name, size)
@@ -188,10 +194,11 @@ class _Player:
             self.weighed[index] = lane.now
         return True
 
-    def _of_others(self, param: int, rank: int) -> int:
-        """Bytes of a param that servers elsewhere own."""
-        others = (s for s in self.plan.slices if s.param == param)
-        return sum(_bytes(s) for s in others if self.places[s.server] != rank)
+    def _of_others(self, param: int, process: Process) -> int:
+        """Bytes of what a worker has of a param and servers elsewhere own."""
+        member = member_of(self.plan, process)
+        own = (s for s in self.plan.slices if s.param == param and s.is_of(member))
+        return sum(s.floats for s in own if self.places[s.server] != process.rank) * FLOAT_BYTES
 
     def _moving(self, size: int) -> float:
         return self.machine.latency + size / self.machine.exchange if size else 0.0
@@ -207,7 +214,3 @@ class _Player:
 
     def _arrow(self, sender: int, left: float, lane: _Lane, what: str, size: int) -> None:
         self.arrows.append(Arrow(sender, left, lane.process.rank, lane.now, what, size))
-
-
-def _bytes(piece: Slice) -> int:
-    return (piece.stop - piece.start) * FLOAT_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from singac.plan.plan import Held, Param, Plan, Process
-from singac.plan.show import count, header, imbalance, owned_share, program, size, table
+from singac.plan.show import count, header, imbalance, owners, program, size, table
 from singac.report.costs import Machine
 from singac.report.survey import Crowd, Move, Stratum, crowds, moves, owned, ranges, strata
 from singac.report.worries import Worry, worries
@@ -82,11 +82,9 @@ def _params(plan: Plan) -> str:
 
 def param_cells(plan: Plan, index: int, param: Param) -> tuple[str, str, str, str]:
     """A param, its shape and bytes, and the servers that own it."""
-    slices = [s for s in plan.slices if s.param == index]
-    owners = ", ".join(owned_share(plan, s) for s in slices)
-    if len(slices) > MOST_OWNERS:
-        owners = ranges(s.server for s in slices)
-    return param.name, " x ".join(map(str, param.shape)), size(param.floats * FLOAT_BYTES), owners
+    found = owners(plan, index)
+    told = ranges(found) if len(found) > MOST_OWNERS else ", ".join(found.values())
+    return param.name, " x ".join(map(str, param.shape)), size(param.floats * FLOAT_BYTES), told
 
 
 # -- what moves ------------------------------------------------------------------------------------

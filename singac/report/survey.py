@@ -120,7 +120,7 @@ def _likeness(
 def member_of(plan: Plan, process: Process) -> int:
     """The place of a process's worker in its group."""
     assert process.worker is not None, "only a worker has a place in a group"
-    return process.worker % plan.topology.workers_per_group
+    return plan.topology.member(process.worker)
 
 
 def hosts(plan: Plan) -> dict[int, int]:
@@ -182,8 +182,9 @@ def _across(plan: Plan, piece: Slice, users: Sequence[Process]) -> int:
         assert user.worker is not None, "params are the workers' to use"
         group = topology.served_by(topology.group_of_worker(user.worker))
         server = group * topology.servers_per_group + piece.server
-        others += topology.rank_of_server(server) != user.rank
-    return (piece.stop - piece.start) * FLOAT_BYTES * others
+        apart = topology.rank_of_server(server) != user.rank
+        others += apart and piece.is_of(topology.member(user.worker))
+    return piece.floats * FLOAT_BYTES * others
 
 
 # -- words -----------------------------------------------------------------------------------------

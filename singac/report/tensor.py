@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from singac.diagnostics import Diagnostic, Exit, Failed, did_you_mean
 from singac.plan.plan import Buffer, Param, PlacedLayer, Plan, Process, Space
 from singac.plan.show import size, table
-from singac.report.survey import hosts, member_of
+from singac.report.survey import hosts, member_of, ranges
 
 FLOAT_BYTES = 4
 MOST_ROWS = 40
@@ -49,11 +49,20 @@ def _param(plan: Plan, index: int) -> str:
             f"{s.start * FLOAT_BYTES:,}",
             size((s.stop - s.start) * FLOAT_BYTES),
             f"{(s.stop - s.start) / param.floats:.1%}",
+            "all" if s.workers is None else ranges(s.workers),
         )
         for s in plan.slices
         if s.param == index
     ]
-    columns_of_table = ("server", "process", "floats", "offset in bytes", "bytes", "share")
+    columns_of_table = (
+        "server",
+        "process",
+        "floats",
+        "offset in bytes",
+        "bytes",
+        "share",
+        "workers",
+    )
     return f"{head}\n\n{_clipped(columns_of_table, slices)}\n"
 
 

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singac.model.resolve import Choices
-from singac.model.types import Initialiser
-from singac.partition.partition import cut_params, partition
+from singac.model.types import Initialiser, Topology
+from singac.partition.owners import levelled, own
+from singac.partition.partition import partition
+from singac.partition.shares import Share
 from singac.partition.space import LANES, Layout, Param, padded
 from singac.partition.split import split
 from tests.programs import model, small
@@ -42,7 +44,7 @@ def test_servers_own_every_float_once_and_nearly_as_many(
     some: list[tuple[int, ...]], servers: int
 ) -> None:
     params = placed(some)
-    slices = cut_params(params, servers)
+    slices = own(of_all(params), Topology(1, servers, 1, servers, False, ""))
     owned = dict.fromkeys(range(servers), 0)
     at = 0
     for piece in slices:
@@ -73,10 +75,67 @@ def test_no_server_has_more_than_in_the_original(
     sizes: tuple[int, ...], servers: int, most: int
 ) -> None:
     params = placed([(size,) for size in sizes])
-    slices = cut_params(params, servers)
+    slices = own(of_all(params), Topology(1, servers, 1, servers, False, ""))
     loads = [sum(s.stop - s.start for s in slices if s.server == k) for k in range(servers)]
     assert max(loads) <= most + LANES, "but for pads of params to whole vectors"
     assert len(slices) <= len(sizes) + servers - 1
+
+
+def of_all(params: tuple[Param, ...]) -> tuple[Share, ...]:
+    """Every worker has a gradient of all params."""
+    return tuple(Share(k, p.start, p.start + p.floats, None) for k, p in enumerate(params))
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=9), st.integers(0, 200))
+def test_a_rest_goes_to_those_who_have_least(owned: list[int], rest: int) -> None:
+    more = levelled(owned, rest)
+    assert sum(more) == rest
+    assert min(more) >= 0
+    after = [had + got for had, got in zip(owned, more, strict=True)]
+    for got, has in zip(more, after, strict=True):
+        assert not got or has <= min(after) + 1, "who gets any has no more than the others"
+
+
+PIECES = """    features -> a: dense(64) -> b: dense(48) -> c: dense(3)
+    [c, label] -> softmax_loss"""
+RULES = "partition cut of small { a on feature  c at 1 }\n"
+SEPARATE = "cluster c { 1 worker group of 2  1 server group of 2  servers = separate }\n"
+
+
+def test_a_piece_is_owned_beside_its_worker() -> None:
+    cut = partition(model(small(PIECES) + RULES, Choices(np=2, partition="cut")))
+    told = [(cut.params[s.param].name, s.workers, s.server) for s in cut.slices]
+    assert told[:4] == [
+        ("a.weight", (0,), 0), ("a.weight", (1,), 1), ("a.bias", (0,), 0), ("a.bias", (1,), 1),
+    ]  # fmt: skip
+    assert told[-2:] == [("c.weight", (1,), 1), ("c.bias", (1,), 1)]
+    assert all(workers is None for name, workers, _ in told if name.startswith("b"))
+    owned = [sum(s.floats for s in cut.slices if s.server == k) for k in (0, 1)]
+    assert abs(owned[0] - owned[1]) <= LANES, "b, of both, makes up for c, of one"
+
+
+def test_servers_apart_own_alike() -> None:
+    text = small(PIECES) + RULES + SEPARATE
+    cut = partition(model(text, Choices(np=4, partition="cut", cluster="c")))
+    owned = [sum(s.floats for s in cut.slices if s.server == k) for k in (0, 1)]
+    assert abs(owned[0] - owned[1]) <= LANES
+    alone = {cut.params[s.param].name for s in cut.slices if s.workers is not None}
+    assert alone == {"a.weight", "a.bias", "c.weight", "c.bias"}
+
+
+TIED = """
+    param w ~ gaussian(std = 0.3)
+    features -> a: dense(64, weight = w)
+    features -> b: dense(64, weight = w)
+    [a, b] -> add -> c: dense(3)
+    [c, label] -> softmax_loss"""
+
+
+def test_a_param_of_some_workers() -> None:
+    rules = "partition cut of small { a at 0  b at 2 }\n"
+    cut = partition(model(small(TIED) + rules, Choices(np=4, partition="cut")))
+    shared = [s for s in cut.slices if cut.params[s.param].name == "w"]
+    assert {s.workers for s in shared} == {(0, 2)}
 
 
 def placed(some: list[tuple[int, ...]]) -> tuple[Param, ...]:

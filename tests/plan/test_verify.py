@@ -296,6 +296,7 @@ BROKEN: tuple[Broken, ...] = (
     (v.EarlyPush,          early_push),
     (v.MissingPush,        lambda p: with_steps(p, 1, without(Push))),
     (v.DuplicatePush,      lambda p: with_steps(p, 1, twice(Push))),
+    (v.StrayGradient,      lambda p: first_slice(p, workers=(0,))),
     (v.MissingServe,       lambda p: with_steps(p, 0, without(Serve))),
     (v.MissingServe,       served_by_another),
     (v.DuplicateServe,     lambda p: with_steps(p, 0, twice(Serve))),
