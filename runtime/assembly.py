@@ -13,7 +13,6 @@ from runtime.crew import Crew
 from runtime.faults import Fault
 from runtime.feeding import prepared
 from runtime.job import Job, plan_of
-from runtime.messages import MessageStub
 from runtime.present import data_folder
 from runtime.progress import Mark
 from runtime.session import Session
@@ -62,6 +61,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
 def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
     if shares_memory():
         return SharedStub(plan, process, node_of(), mark)
+    from runtime.messages import MessageStub
+
     return MessageStub(plan, process, MPI.COMM_WORLD, mark)
 
 

@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="singac", description="Compile and train `.singa` nets.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"singac {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _check_arguments(_verb(verbs, "check", "tell every mistake of a file"))
     _fmt_arguments(_verb(verbs, "fmt", "rewrite files in canonical form"))
@@ -39,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
     )
     _verb(verbs, "explain", "what a diagnostic's code means").add_argument("code", metavar="CODE")
     return parser
+
+
+class _Version(argparse.Action):
+    """Looked up when it is asked for: what knows versions takes long to load."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"singac {_version()}")
+        parser.exit()
 
 
 def _version() -> str:

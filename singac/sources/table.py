@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from singac.sources.cifar import CIFAR
-from singac.sources.csv import CSV
-from singac.sources.hdf5 import HDF5
-from singac.sources.idx import IDX
-from singac.sources.images import IMAGES
-from singac.sources.kind import SourceKind
-from singac.sources.lmdb import LMDB
-from singac.sources.npz import NPZ
-from singac.sources.parquet import PARQUET
-from singac.sources.records import RECORDS
-from singac.sources.text import CHARS, WORDS
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
-SOURCES: dict[str, SourceKind] = {
-    kind.name: kind
-    for kind in (IDX, CIFAR, CSV, NPZ, HDF5, LMDB, PARQUET, IMAGES, RECORDS, CHARS, WORDS)
+from singac.sources.kind import SourceKind
+
+# fmt: off
+PLACES: dict[str, tuple[str, str]] = {
+    "idx":     ("idx",     "IDX"),
+    "cifar":   ("cifar",   "CIFAR"),
+    "csv":     ("csv",     "CSV"),
+    "npz":     ("npz",     "NPZ"),
+    "hdf5":    ("hdf5",    "HDF5"),
+    "lmdb":    ("lmdb",    "LMDB"),
+    "parquet": ("parquet", "PARQUET"),
+    "images":  ("images",  "IMAGES"),
+    "records": ("records", "RECORDS"),
+    "chars":   ("text",    "CHARS"),
+    "words":   ("text",    "WORDS"),
 }
+# fmt: on
+
+
+class _Sources(Mapping[str, SourceKind]):
+    """A kind by its name. Its file is loaded when it is asked for: a warm start needs but one."""
+
+    def __getitem__(self, name: str) -> SourceKind:
+        file, constant = PLACES[name]
+        kind: SourceKind = getattr(import_module(f"singac.sources.{file}"), constant)
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLACES)
+
+    def __len__(self) -> int:
+        return len(PLACES)
+
+
+SOURCES = _Sources()
