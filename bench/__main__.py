@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contest import Row, Settings, contest
@@ -39,15 +40,21 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _rows(wanted: list[str], settings: Settings) -> list[Row]:
+def _chosen(wanted: Sequence[str]) -> list[str]:
+    """Titles of works: those that are named, or have the words in them, or all."""
+    if not wanted:
+        return list(WORKS)
+    named = [[w] if w in WORKS else [title for title in WORKS if w in title] for w in wanted]
+    return list(dict.fromkeys(title for titles in named for title in titles))
+
+
+def _rows(wanted: Sequence[str], settings: Settings) -> list[Row]:
     rows = []
-    for title, work in WORKS.items():
-        if wanted and not any(part in title for part in wanted):
-            continue
+    for title in _chosen(wanted):
         _say(f"-- {title}")
         with tempfile.TemporaryDirectory(prefix="singac-race-") as folder:
             try:
-                rows.append(contest(title, work, Path(folder), settings))
+                rows.append(contest(title, WORKS[title], Path(folder), settings))
             except Broken as broken:
                 _say(f"{title} could not be raced: {broken}")
     return rows

@@ -154,7 +154,9 @@ def _final(
     differences: Mapping[str, float],
     settings: Settings,
 ) -> Row:
-    turns, left_out = race.sound(race.take_turns(runners, settings.rounds, settings.probe))
+    all_turns = race.take_turns(runners, settings.rounds, settings.probe)
+    turns, left_out = race.sound(all_turns)
+    settings.say(race.told(all_turns))
     ours, *others = runners
     own = turns[ours.name]
 

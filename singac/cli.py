@@ -279,16 +279,16 @@ def _run_folder(file: str) -> str:
 def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     """Compile, check every byte of the data, and leave all that a run needs in the cache."""
     from singac import warm
-    from singac.codegen.load import compile_all
+    from singac.codegen.ahead import compile_all
     from singac.compile import compile_file
     from singac.plan.encode import to_json
     from singac.sources.prepare import prepare
 
     compiled = compile_file(arguments.file, choices_of(arguments), warm.data_folder())
+    datas = [prepare(c.request, c.model.dataset.facts, warm.data_folder()) for c in compiled]
+    compile_all([one.plan for one in compiled])
     plans = []
-    for one in compiled:
-        data = prepare(one.request, one.model.dataset.facts, warm.data_folder())
-        compile_all(one.plan)
+    for one, data in zip(compiled, datas, strict=True):
         text, processes = to_json(one.plan), one.plan.topology.processes
         run, origins = one.model.run, one.origins
         plans.append(warm.Kept(text, one.request, data, processes, run, origins))

@@ -13,7 +13,7 @@ from runtime.job import Job
 from runtime.timeline import Span
 from runtime.timing import Timings
 from runtime.trace import Traced
-from singac.codegen.load import compile_all
+from singac.codegen.ahead import compile_all
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed
 from singac.measured import apart
@@ -29,7 +29,7 @@ def trial(compiled: Compiled, plan: Plan, cache: str, traced: bool = False) -> I
     code there. What it leaves can be read until the context ends. Raises `Failed`.
     """
     data = prepare(compiled.request, compiled.model.dataset.facts, cache)
-    compile_all(plan)
+    compile_all([plan])
     with tempfile.TemporaryDirectory(prefix="singac-trial-") as folder:
         path = Path(folder, "plan.json")
         path.write_text(to_json(plan), encoding="utf-8")

@@ -33,7 +33,7 @@ class Serving:
         for param in plan.params:
             pack(param, initial(param, plan.training.seed), part(param, self.params))
         self._squares = np.zeros(len(plan.slices))
-        functions = load.Native({}, load._update(plan.update), load._clip())
+        functions = load.Native({}, load.updater(plan.update), load.clip())
         self._server = Server(plan, functions, self)
 
     def step(self, step: int, gradients: Sequence[dict[str, Array]]) -> bool:

@@ -157,16 +157,17 @@ class _Kernel:
     def _call(
         self, name: str, arguments: list[ir.Value], emit: Callable[[ir.Function], None]
     ) -> None:
-        """Calls a function of this operation's own, made where it is first called."""
-        name = f"{self.operation.out}:{name}"
-        kernel = shared(self.frame.builder.module, name, [a.type for a in arguments], emit)
+        """Calls a function that all convolutions alike share, made where it is first called."""
+        types = [a.type for a in arguments]
+        name = f"{name}_of_{len(types)}:{self._tiles.name}"
+        kernel = shared(self.frame.builder.module, name, types, emit)
         self.frame.builder.call(kernel, arguments)
 
     @property
     def _tiles(self) -> Tiles:
-        name, out = self.operation.out, self.frame.buffers[self.operation.out]
+        out = self.frame.buffers[self.operation.out]
         sizes = (self._image_bytes, self._gradient_bytes, out.stride * FLOAT_BYTES)
-        return Tiles(self.group, self.host, name, *sizes)
+        return Tiles(self.group, self.host, *sizes)
 
     @property
     def _packer(self) -> Packer:

@@ -43,16 +43,25 @@ from singac.codegen.runs import Place, Runs, load_run, pitch, plane, tap_place
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Functions of one operation, `name`; bytes are from one example to the next, of the sheets and
-    of the gradients in runs, and from one row of the weight's gradient to the next.
+    """Functions of a convolution; bytes are from one example to the next, of the sheets and of the
+    gradients in runs, and from one row of the weight's gradient to the next.
     """
 
     group: Group
     host: Host
-    name: str
     image_bytes: int
     gradient_bytes: int
     out_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The same for convolutions alike, of which a module has the functions once."""
+        group, w = self.group, self.group.windows
+        pairs = (w.size, w.kernel, w.stride, w.pad, w.places)
+        sizes = (group.groups, group.filters, group.channels, w.channels)
+        moves = (self.image_bytes, self.gradient_bytes, self.out_bytes)
+        numbers = [*sizes, *(n for pair in pairs for n in pair), *moves]
+        return f"{group.role}_{'_'.join(map(str, numbers))}"
 
     def forward(self, function: ir.Function, rows: int) -> None:
         """`forward(weight, x, y)` or `(.., bias)`: `rows` filters, all pixels."""

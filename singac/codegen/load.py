@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from singac.codegen import native
@@ -48,11 +50,11 @@ class Native:
 
 def load(plan: Plan, process: Process) -> Native:
     """The functions one process needs."""
-    stretches = {k: _stretch(plan.stretches[k]) for k in stretches_of(process)}
-    clip = _clip() if plan.update.clip_norm else None
+    stretches = {k: stretch(plan.stretches[k]) for k in stretches_of(process)}
+    clipping = clip() if plan.update.clip_norm else None
     moving = moves() if plan.exchanges else None
-    follow = _update(FOLLOW) if measures(plan) else None
-    return Native(stretches, _update(plan.update), clip, moving, follow)
+    follow = updater(FOLLOW) if measures(plan) else None
+    return Native(stretches, updater(plan.update), clipping, moving, follow)
 
 
 def measures(plan: Plan) -> bool:
@@ -67,25 +69,25 @@ def stretches_of(process: Process) -> tuple[int, ...]:
     return tuple(dict.fromkeys(s.stretch for s in steps if isinstance(s, Run)))
 
 
-def compile_all(plan: Plan) -> None:
-    """Fills the object cache, so that the processes of a node need only load."""
-    for stretch in plan.stretches:
-        _stretch(stretch)
-    _update(plan.update)
-    if measures(plan):
-        _update(FOLLOW)
-    if plan.update.clip_norm:
-        _clip()
-    if plan.exchanges:
-        moves()
-
-
 def stretch_ir(stretch: Stretch) -> str:
     """IR text of a stretch for this host."""
     from singac.codegen import host
     from singac.codegen import stretch as generator
 
-    return generator.build(stretch, host.current())
+    with _no_collection():
+        return generator.build(stretch, host.current())
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """A module in the making is many objects, all alive: to look through them doubles the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def update_ir(update: Update) -> str:
@@ -118,16 +120,21 @@ def moves() -> Moves:
     return Moves(*(library.function(name, 6) for name in names))
 
 
-def _clip() -> Clip:
+def clip() -> Clip:
     library = native.load("clip", ["squares", "factor"], clip_ir)
     return Clip(library.function("squares", 5), library.function("factor", 6))
 
 
-def _stretch(stretch: Stretch) -> Callable[..., int]:
-    library = native.load(to_json(stretch), ["stretch"], lambda: stretch_ir(stretch))
+def key_of(stretch: Stretch) -> str:
+    """What decides the native code of a stretch."""
+    return to_json(stretch)
+
+
+def stretch(stretch: Stretch) -> Callable[..., int]:
+    library = native.load(key_of(stretch), ["stretch"], lambda: stretch_ir(stretch))
     return library.function("stretch", 5)
 
 
-def _update(update: Update) -> Callable[..., int]:
+def updater(update: Update) -> Callable[..., int]:
     key = to_json((update.states, update.assigns, update.scalars))
     return native.load(key, ["update"], lambda: update_ir(update)).function("update", 8)

@@ -58,6 +58,11 @@ def load(key_text: str, names: Sequence[str], build: Callable[[], str]) -> Libra
     return Library(code, names, host)
 
 
+def is_cached(key_text: str) -> bool:
+    """Whether the cache holds what `load` would take."""
+    return _read_object(_object_path(key_text, hosts.current())) is not None
+
+
 def compile_object(ir_text: str, host: Host) -> bytes:
     """Machine code of a module; its kernels are explicit vectors, so no IR pass runs before."""
     code: bytes = _target_machine(host).emit_object(_parse(ir_text, host))

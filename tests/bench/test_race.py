@@ -78,6 +78,13 @@ def test_rounds_of_a_bad_moment_are_left_out() -> None:
     assert left_out == 2
 
 
+def test_some_rounds_are_always_left() -> None:
+    turns = [Turn(1.0, probe) for probe in (100.0, 70.0, 60.0, 90.0, 50.0, 40.0)]
+    others = [Turn(2.0, 10.0 + turn.probe) for turn in reversed(turns)]
+    kept, left_out = race.sound({"a": turns, "b": others})
+    assert len(kept["a"]) == len(kept["b"]) == 6 - left_out >= 2
+
+
 def test_a_ratio_is_the_median_of_pairs() -> None:
     ours = [Turn(seconds, 1.0) for seconds in (1.0, 2.0, 4.0)]
     theirs = [Turn(seconds, 1.0) for seconds in (2.0, 6.0, 8.0)]
