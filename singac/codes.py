@@ -94,7 +94,6 @@ CODES: dict[str, str] = {
     "SG0187": "what is read at an earlier step is a layer of the same unroll",
     "SG0188": "a layer that is read at a later step has the shape that was taken of it",
     "SG0189": "the state of a layer that needs its own is its own earlier result",
-    "SG0190": "some of the language is not compiled yet",
     # values of settings
     "SG0200": "a setting has a value of its sort",
     "SG0201": "a setting's number lies within its bounds",
@@ -151,6 +150,7 @@ CODES: dict[str, str] = {
     "SG0303": "a layer is put at a worker of the group",
     "SG0304": "a layer is cut on feature or on input only where its kind can be",
     "SG0305": "layers that share a param are cut so that they need the same part of it",
+    "SG0306": "a net cut by the compiler fits in the memory of its workers",
     "SG0401": "a cluster has as many processes as -np gives",
     "SG0402": "a run has one cluster, one of the program's",
     "SG0403": "a cluster that names np is given -np",

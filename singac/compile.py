@@ -11,6 +11,7 @@ from singac.diagnostics import Diagnostic, Source
 from singac.model import resolve
 from singac.model.resolve import Choices, Model
 from singac.partition import partition as cut
+from singac.partition.machine import BUILT_IN, Machine
 from singac.partition.partition import PartitionedNet, partition
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan, Saved
@@ -40,24 +41,27 @@ class Compiled:
         return tuple(dict.fromkeys(o.key for o in found if isinstance(o, Saved)))
 
 
-def compile_file(path: str, choices: Choices, cache: str | None = None) -> tuple[Compiled, ...]:
+def compile_file(
+    path: str, choices: Choices, cache: str | None = None, machine: Machine = BUILT_IN
+) -> tuple[Compiled, ...]:
     """A plan for each train block of a file, in order.
 
-    `cache` is a folder of prepared data that spares reading data again. Raises `Failed`.
+    `cache` is a folder of prepared data that spares reading data again; by what the `machine` can
+    do is decided what a partition leaves open. Raises `Failed`.
     """
-    return compile_source(read(path), choices, cache)
+    return compile_source(read(path), choices, cache, machine)
 
 
 def compile_source(
-    source: Source, choices: Choices, cache: str | None = None
+    source: Source, choices: Choices, cache: str | None = None, machine: Machine = BUILT_IN
 ) -> tuple[Compiled, ...]:
     """The same for a text at hand."""
     models = resolve.resolve(parse(source), choices, cache)
-    return tuple(_compile(model) for model in models)
+    return tuple(_compile(model, machine) for model in models)
 
 
-def _compile(model: Model) -> Compiled:
-    net = partition(model)
+def _compile(model: Model, machine: Machine) -> Compiled:
+    net = partition(model, machine)
     plan = project(net, model, _digest(model, net), scratch_bytes)
     verify(plan)
     return Compiled(model, net, plan)

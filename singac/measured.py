@@ -14,10 +14,11 @@ from runtime.timeline import Row, Span
 from runtime.timing import WARM_UP
 from runtime.trace import Traced
 from singac.layers.operations import reads, writes
+from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Program, Run, Step, Stretch
 from singac.plan.show import size, table
 from singac.plan.verify import verify
-from singac.report.costs import Cost, Machine, Owners, duration, operation_cost
+from singac.report.costs import Cost, Owners, duration, operation_cost
 from singac.report.schedule import schedule
 
 MOST_ROWS = 30

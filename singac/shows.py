@@ -9,6 +9,7 @@ from singac.model.graph import Layer, NetGraph
 from singac.partition.partition import PartitionedNet
 from singac.plan import show
 from singac.plan.plan import Plan
+from singac.report import screen
 from singac.settings import shape_text
 
 BEFORE_PLANS = ("graph", "partition")
@@ -58,7 +59,9 @@ def _params(layer: Layer, net: NetGraph) -> str:
 
 
 def partition(net: PartitionedNet) -> str:
-    """The partitioned net: every sub-layer with its rows, every slice with its server."""
+    """The partitioned net: every sub-layer with its rows, every slice with its server, and what
+    the compiler chose.
+    """
     layers = [
         (
             s.name,
@@ -77,12 +80,15 @@ def partition(net: PartitionedNet) -> str:
         )
         for s in net.slices
     ]
-    return (
-        show.table(("sub-layer", "cut", "examples", "columns"), layers)
-        + "\n\n"
-        + show.table(("slice of", "server", "workers", "floats"), slices)
-        + "\n"
-    )
+    tables = [
+        show.table(("sub-layer", "cut", "examples", "columns"), layers),
+        show.table(("slice of", "server", "workers", "floats"), slices),
+    ]
+    if net.chosen is not None:
+        cells = [screen.choice_cells(c) for c in net.chosen.choices]
+        tables.append(show.table(screen.CHOICE_COLUMNS, cells))
+        tables.append(screen.expectation(net.chosen))
+    return "\n\n".join(tables) + "\n"
 
 
 def _modules(plan: Plan) -> list[str]:

@@ -22,7 +22,7 @@ from singac.model.lookups import words_fit
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.origins import check_origins
 from singac.model.program import Blocks, Change, gather
-from singac.model.rules import Rules, resolve_rules
+from singac.model.rules import AUTO, Rules, all_on_auto, resolve_rules
 from singac.model.topology import (
     Cluster,
     check_processes,
@@ -39,7 +39,6 @@ from singac.sources.table import SOURCES
 from singac.sources.text import vocabulary
 from singac.syntax import tree
 
-AUTO = "auto"
 VOCAB = "vocab"  # in a net on a text, how many characters or words there are
 
 
@@ -391,10 +390,9 @@ def _chosen_rules(
     if choices.alone:
         return None
     name = choices.partition
-    if name == AUTO:
-        message = "`--partition auto` cannot be compiled yet"
-        report.error("SG0190", message, help="leave it out: every layer is cut on batch")
-        return None
+    if name == AUTO and AUTO not in resolved.blocks.partitions:
+        net = resolved.nets.get(block.net.text)
+        return None if net is None else all_on_auto(net)
     if name is not None:
         partition = resolved.blocks.partitions.get(name)
         if partition is None:

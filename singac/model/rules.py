@@ -9,6 +9,8 @@ from singac.diagnostics import Place, Report, Span, did_you_mean
 from singac.model.net import Net
 from singac.syntax import tree
 
+AUTO = "auto"  # the compiler chooses
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -18,6 +20,11 @@ class Cut:
     worker: int | None
     span: Span
 
+    @property
+    def text(self) -> str:
+        """As in a rule: `batch`, `at 2`."""
+        return self.dimension if self.dimension is not None else f"at {self.worker}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -25,6 +32,12 @@ class Rules:
 
     name: str
     cuts: Mapping[str, Cut]
+
+
+def all_on_auto(net: Net) -> Rules:
+    """The rules of `--partition auto`: every layer is left to the compiler."""
+    layers = [layer for layer in net.graph.layers() if layer.kind is not None]
+    return Rules(AUTO, {layer.name: Cut(AUTO, None, layer.span) for layer in layers})
 
 
 def resolve_rules(block: tree.Partition, net: Net, report: Report) -> Rules | None:

@@ -9,25 +9,31 @@ from singac.layers.kind import Dimension
 from singac.model.algorithms import ALGORITHMS
 from singac.model.graph import Layer
 from singac.model.resolve import Model
-from singac.model.rules import Cut
+from singac.model.rules import AUTO, Cut
 from singac.partition.placing import Placing, at_worker, on_batch, on_feature, on_input
 from singac.partition.split import Piece
 
 
-def assign(
-    model: Model, cuts: Mapping[str, Cut], rows: tuple[Piece, ...], report: Report
-) -> Mapping[str, Placing]:
-    """The placing of every layer, those without a rule on batch.
+def checked(model: Model, report: Report) -> Mapping[str, Cut]:
+    """What the rules say of each layer that can be cut so; reports what cannot.
 
-    Reports what cannot be cut as a rule says.
+    Of one worker all is on batch, whatever the rules say.
     """
+    if model.rules is None or model.cluster.topology.workers_per_group == 1:
+        return {}
+    cuts = model.rules.cuts.items()
+    graph = model.net.graph
+    return {n: cut for n, cut in cuts if _can_be(graph.layer(n), cut, model, report)}
+
+
+def assign(model: Model, cuts: Mapping[str, Cut], rows: tuple[Piece, ...]) -> Mapping[str, Placing]:
+    """The placing of every layer, those without a rule on batch; the compiler has chosen."""
     found: dict[str, Placing] = {}
     for layer in model.net.graph.layers():
         cut = cuts.get(layer.name)
-        if cut is None or len(rows) == 1 or not _can_be(layer, cut, model, report):
-            found[layer.name] = on_batch(layer, rows)
-        else:
-            found[layer.name] = place(model, layer, cut, found, rows)
+        found[layer.name] = (
+            on_batch(layer, rows) if cut is None else place(model, layer, cut, found, rows)
+        )
     return found
 
 
@@ -63,12 +69,8 @@ def batch_only(layer: Layer, model: Model) -> bool:
 def _can_be(layer: Layer, cut: Cut, model: Model, report: Report) -> bool:
     """Whether a layer can be cut as a rule says; reports why not."""
     assert layer.kind is not None, "rules name no field"
-    if cut.dimension == Dimension.BATCH:
+    if cut.dimension in (Dimension.BATCH, AUTO):
         return True
-    if cut.dimension == "auto":
-        message = "`on auto` is parsed but cannot be compiled yet"
-        report.error("SG0190", message, cut.span, help="put these layers on batch")
-        return False
     if batch_only(layer, model):
         why = "unrolled layers, and nets trained by contrastive divergence, are cut on batch"
         message = f"`{layer.name}` is cut on batch only: {why}"

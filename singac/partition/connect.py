@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from singac.layers.exchange import NOTHING, Exchange, Part
 from singac.layers.join import SLICE
-from singac.layers.kind import Cut, Dimension, Range, Sizes, columns
+from singac.layers.kind import Cut, Dimension, Sizes, columns
 from singac.model.graph import Layer, NetGraph, ParamUse, Strip
 from singac.partition.link import connection, words
-from singac.partition.parts import Wishes, cut_of, piece_of_param, wish_of
+from singac.partition.parts import Wishes, cut_of, cut_shape, piece_of_param, wish_of
 from singac.partition.pieces import WHOLE, PieceOfParam, cut_param
 from singac.partition.placing import Placing
 
@@ -211,14 +211,6 @@ def _verb(own: Placing, wishes: Wishes) -> str:
 
 def _strip(dimension: Dimension | None, wish: Part, shape: Sizes) -> Strip | None:
     return None if dimension is Dimension.BATCH else Strip(wish.column, columns(shape))
-
-
-def cut_shape(shape: Sizes, own: Range) -> Sizes:
-    """Columns of a shape as the same shape with fewer channels, or as plain columns."""
-    size, each = own[1] - own[0], columns(shape[1:])
-    if not shape or size == columns(shape):
-        return shape
-    return (size // each, *shape[1:]) if size % each == 0 else (size,)
 
 
 def worker_nets(graph: NetGraph, nets: Sequence[_Net]) -> tuple[WorkerNet, ...]:

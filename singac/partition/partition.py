@@ -18,8 +18,11 @@ from singac.layers.kind import Dimension
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
-from singac.partition.assign import assign
+from singac.partition.assign import assign, checked
+from singac.partition.auto import choose
+from singac.partition.chosen import Chosen
 from singac.partition.connect import Connector, Fed, Linked, WorkerNet, worker_nets
+from singac.partition.machine import BUILT_IN, Machine
 from singac.partition.owners import own
 from singac.partition.pieces import WHOLE, blocks_of, clash
 from singac.partition.placing import Placing
@@ -50,7 +53,7 @@ class PartitionedNet:
     """A net cut for the workers of one group, its params cut for the servers of one group.
 
     `graph` is the whole net, `nets` those of the workers, one object where workers do alike;
-    `links` are the connections between them.
+    `links` are the connections between them, `chosen` what was left to the compiler.
     """
 
     name: str
@@ -61,6 +64,7 @@ class PartitionedNet:
     slices: tuple[Slice, ...]
     nets: tuple[WorkerNet, ...]
     links: tuple[Linked, ...] = ()
+    chosen: Chosen | None = None
 
     def of_worker(self, worker: int) -> tuple[SubLayer, ...]:
         """The sub-layers of one worker, sources first."""
@@ -91,21 +95,27 @@ def _asks_for_a_choice(diagnostic: Diagnostic, choices: Choices) -> bool:
     return diagnostic.code in asked and asked[diagnostic.code] is None
 
 
-def partition(model: Model) -> PartitionedNet:
-    """The net of a model cut as its partition and topology say. Raises `Failed`."""
+def partition(model: Model, machine: Machine = BUILT_IN) -> PartitionedNet:
+    """The net of a model cut as its partition and topology say. Raises `Failed`.
+
+    What the partition leaves to the compiler it chooses by what a machine can do.
+    """
     report = Report()
     _check_batch(model, report)
     report.stop_if_any()
     topology, graph = model.cluster.topology, model.net.graph
     rows = split(model.train.training.batch, topology.workers_per_group)
-    cuts = model.rules.cuts if model.rules is not None else {}
-    placed = assign(model, cuts, rows, report)
+    ruled = checked(model, report)
     report.stop_if_any()
+    cuts, chosen = choose(model, ruled, rows, machine, report)
+    report.stop_if_any()
+    placed = assign(model, cuts, rows)
     nets, links = _connected(model, placed, report)
     params = place_params(tuple(graph.params.values()), _blocks(graph, nets))
     slices = own(shares_of(params, nets), topology)
     name = BATCH if model.rules is None else model.rules.name
-    return PartitionedNet(name, graph, _sublayers(graph, placed), rows, params, slices, nets, links)
+    sublayers = _sublayers(graph, placed)
+    return PartitionedNet(name, graph, sublayers, rows, params, slices, nets, links, chosen)
 
 
 def _connected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from singac.layers.exchange import NOTHING, Part
-from singac.layers.kind import Cut, Dimension, ParamSpec, Range, columns
+from singac.layers.kind import Cut, Dimension, ParamSpec, Range, Sizes, columns
 from singac.model.graph import Layer, NetGraph, ParamUse
 from singac.partition.pieces import WHOLE, PieceOfParam
 from singac.partition.placing import Placing, operands
@@ -28,6 +28,14 @@ def cut_of(graph: NetGraph, layer: Layer, placing: Placing, worker: int) -> Cut 
     return layer.kind.feature.cut(layer.settings, sources, layer.shape, own)
 
 
+def cut_shape(shape: Sizes, own: Range) -> Sizes:
+    """Columns of a shape as the same shape with fewer channels, or as plain columns."""
+    size, each = own[1] - own[0], columns(shape[1:])
+    if not shape or size == columns(shape):
+        return shape
+    return (size // each, *shape[1:]) if size % each == 0 else (size,)
+
+
 def wish_of(placing: Placing, worker: int, columns_of: Range | None) -> Part:
     """The part of a source that a piece reads: rows as its own, columns as its kind says."""
     own = placing.parts[worker]
@@ -39,7 +47,11 @@ def wish_of(placing: Placing, worker: int, columns_of: Range | None) -> Part:
 
 def wishes_of(graph: NetGraph, layer: Layer, placing: Placing, slot: int) -> Wishes:
     """What each worker reads of the source in a slot."""
-    cuts = [cut_of(graph, layer, placing, worker) for worker in range(len(placing.parts))]
+    workers = range(len(placing.parts))
+    if placing.dimension in (Dimension.FEATURE, Dimension.INPUT):
+        cuts = [cut_of(graph, layer, placing, worker) for worker in workers]
+    else:
+        cuts = [cut_of(graph, layer, placing, placing.first) for _ in workers]
     return tuple(
         wish_of(placing, w, cut.sources[slot] if cut else None) for w, cut in enumerate(cuts)
     )

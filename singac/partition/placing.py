@@ -44,6 +44,16 @@ class Placing:
         return self.dimension is Dimension.INPUT
 
     @property
+    def holders(self) -> int:
+        """How many workers have a part."""
+        return sum(part != NOTHING for part in self.parts)
+
+    @property
+    def has_all_rows(self) -> bool:
+        """Whether a worker that has anything has some of every example."""
+        return self.dimension is not Dimension.BATCH
+
+    @property
     def first(self) -> int:
         """The first worker that has a part."""
         return next(w for w, part in enumerate(self.parts) if part != NOTHING)

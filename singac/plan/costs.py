@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from singac.layers.operations import Operation, Redistribute, reads, writes
+from singac.layers.work import flops
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.plan import estimate
@@ -79,7 +80,7 @@ class _Costs:
             return 0
         phase, rows = self.phases.of("train", self.member), self.net.rows[self.member].size
         buffers = phase.buffers
-        return sum(estimate.flops(o, buffers, _rows_of(o, buffers, rows)) for o in phase.computed)
+        return sum(flops(o, buffers, _rows_of(o, buffers, rows)) for o in phase.computed)
 
     def flops_of_server(self) -> int:
         """An update for each of the worker groups that it serves."""

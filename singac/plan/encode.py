@@ -32,7 +32,7 @@ KINDS: tuple[type, ...] = (
     plan.Stretch, plan.Input, plan.Program, plan.Initialiser, plan.Saved, plan.Param, plan.Slice,
     plan.Schedule, plan.Update, plan.Memory, plan.Process, plan.Topology, plan.Reconcile,
     plan.Field, plan.Data, plan.Every, plan.Training, plan.Held, plan.PlacedLayer, plan.Place,
-    plan.Plan,
+    plan.Machine, plan.Choice, plan.Chosen, plan.Plan,
 )
 # fmt: on
 BY_NAME = {kind.__name__: kind for kind in KINDS}

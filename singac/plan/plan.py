@@ -24,6 +24,9 @@ from singac.model.types import Seat as Seat
 from singac.model.types import Topology as Topology
 from singac.model.types import Training as Training
 from singac.model.types import Update as Update
+from singac.partition.chosen import Choice as Choice
+from singac.partition.chosen import Chosen as Chosen
+from singac.partition.machine import Machine as Machine
 from singac.partition.space import LANES as LANES
 from singac.partition.space import Layout as Layout
 from singac.partition.space import Param as Param
@@ -317,7 +320,10 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole run. Invariants are checked by `plan/verify.py` before anything runs."""
+    """The whole run. Invariants are checked by `plan/verify.py` before anything runs.
+
+    `chosen` tells what a partition left to the compiler; nothing runs by it.
+    """
 
     format_version: str
     digest: str
@@ -335,6 +341,7 @@ class Plan:
     layers: tuple[PlacedLayer, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     places: tuple[Place, ...] = ()
+    chosen: Chosen | None = None
 
     @property
     def trains(self) -> bool:

@@ -84,6 +84,7 @@ def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) ->
         layers=placed_layers(net),
         exchanges=tuple(projector.exchanges),
         places=places_of(model),
+        chosen=net.chosen,
     )
 
 

@@ -1,7 +1,6 @@
 """What the parts of a plan are expected to cost: floating-point operations, bytes and seconds.
 
-The machine's rates are round numbers of a usual core, the same everywhere, so that a plan is shown
-alike on every machine; `plan --analyze` holds them against a real one.
+By the rates of `partition/machine.py`; `plan --analyze` holds them against a real machine.
 """
 
 from __future__ import annotations
@@ -10,20 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from singac.layers.operations import Operation, reads, writes
-from singac.plan import estimate
+from singac.layers.work import flops
+from singac.partition.machine import BUILT_IN, Machine
 from singac.plan.plan import LANES, Buffer, Plan, Stretch
 
 FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Rates of a process with a core of its own: FLOP a second, bytes a second, seconds."""
-
-    arithmetic: float = 5e10
-    memory: float = 1e10
-    exchange: float = 5e9
-    latency: float = 5e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +34,8 @@ class Cost:
 def operation_cost(operation: Operation, stretch: Stretch) -> Cost:
     """One operation of a stretch."""
     buffers = {b.name: b for b in stretch.buffers}
-    flops = estimate.flops(operation, buffers, stretch.rows)
     touched = [buffers[n] for n in (*reads(operation), *writes(operation)) if n in buffers]
-    return Cost(flops, sum(map(_bytes, touched)))
+    return Cost(flops(operation, buffers, stretch.rows), sum(map(_bytes, touched)))
 
 
 def _bytes(buffer: Buffer) -> int:
@@ -56,6 +45,11 @@ def _bytes(buffer: Buffer) -> int:
 def stretch_cost(stretch: Stretch) -> Cost:
     """All operations of a stretch."""
     return sum((operation_cost(o, stretch) for o in stretch.operations), Cost())
+
+
+def machine_of(plan: Plan) -> Machine:
+    """The machine whose rates a plan was chosen by, else the usual one."""
+    return BUILT_IN if plan.chosen is None else plan.chosen.machine
 
 
 def duration(seconds: float) -> str:

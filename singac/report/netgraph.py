@@ -37,7 +37,7 @@ def cut_class(layer: PlacedLayer) -> str:
     """What a layer is coloured by."""
     if layer.kind == "field":
         return "field"
-    return layer.cut if layer.cut in ("batch", "feature") else "whole"
+    return layer.cut if layer.cut in ("batch", "feature", "input") else "whole"
 
 
 def draw(plan: Plan) -> Element:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from singac.plan.plan import Plan
 from singac.plan.show import count, header, imbalance, size
 from singac.report import lanes, netgraph, screen
-from singac.report.costs import Machine, duration
+from singac.report.costs import duration, machine_of
 from singac.report.markup import element, page
 from singac.report.schedule import schedule
 from singac.report.survey import Stratum, crowds, moves
@@ -79,7 +79,7 @@ def _lines(text: str) -> list[Element | str]:
 
 
 def _main(plan: Plan) -> Element:
-    played = schedule(plan, Machine())
+    played = schedule(plan, machine_of(plan))
     return element(
         "main",
         _totals(plan, played.seconds),
@@ -87,6 +87,7 @@ def _main(plan: Plan) -> Element:
         _section("The net", _net_note(), _scrolled(netgraph.draw(plan))),
         _section("A training step", _lanes_note(plan), _scrolled(lanes.draw(plan, played))),
         _section("Layers", _layers(plan)),
+        *_chosen(plan),
         _section("Params", _params(plan)),
         _section("What moves in a step", _moves(plan)),
         _section("Processes", _crowds(plan)),
@@ -128,7 +129,7 @@ def _operations(flops: int) -> str:
 
 
 def _worries(plan: Plan) -> Iterable[Element]:
-    found = worries(plan, Machine())
+    found = worries(plan, machine_of(plan))
     if found:
         items = []
         for worry in found:
@@ -152,6 +153,7 @@ def _net_note() -> Element:
     entries = (
         ("batch", "on batch"),
         ("feature", "on feature"),
+        ("input", "on input"),
         ("whole", "otherwise"),
         ("field", "field of the data"),
     )
@@ -204,6 +206,14 @@ def _layers(plan: Plan) -> Element:
         rows.append((layer.name, layer.kind, sources, shape, cut, pieces, layer.place))
     head = ("layer", "kind", "sources", "shape", "cut on", "pieces, by worker", "written at")
     return _table(head, rows)
+
+
+def _chosen(plan: Plan) -> Iterable[Element]:
+    """Why layers are cut as they are, where the compiler chose."""
+    if plan.chosen is not None:
+        note = element("p", f"{screen.expectation(plan.chosen)}.", class_="note")
+        rows = [screen.choice_cells(choice) for choice in plan.chosen.choices]
+        yield _section("Chosen by the compiler", note, _table(screen.CHOICE_COLUMNS, rows, (2, 4)))
 
 
 def _params(plan: Plan) -> Element:

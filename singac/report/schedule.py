@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from singac.partition.machine import Machine
 from singac.plan.estimate import exchanged_bytes
 from singac.plan.plan import (
     Clip,
@@ -28,7 +29,7 @@ from singac.plan.plan import (
     Serve,
     Step,
 )
-from singac.report.costs import FLOAT_BYTES, Machine, stretch_cost
+from singac.report.costs import FLOAT_BYTES, stretch_cost
 from singac.report.survey import hosts, member_of
 
 

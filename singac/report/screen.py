@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from singac.plan.plan import Held, Param, Plan, Process
+from singac.plan.plan import Choice, Chosen, Held, Param, Plan, Process
 from singac.plan.show import count, header, imbalance, owners, program, size, table
-from singac.report.costs import Machine
+from singac.report.costs import duration, machine_of
 from singac.report.survey import Crowd, Move, Stratum, crowds, moves, owned, ranges, strata
 from singac.report.worries import Worry, worries
 
 FLOAT_BYTES = 4
 # How much of each there is room for; what is left out is summed up in a line.
 MOST_STRATA, MOST_PARAMS, MOST_MOVES, MOST_CROWDS, MOST_WORRIES = 7, 8, 4, 8, 5
+MOST_CHOICES = 6
 MOST_STEPS = 13
 MOST_PIECES, MOST_OWNERS, WIDTH = 4, 3, 110
 
 
 def show(plan: Plan) -> str:
     """The whole plan, whatever its size: about fifty lines of at most 110 characters."""
-    machine = Machine()
+    machine = machine_of(plan)
     parts = [
         header(plan),
         _layers(plan),
+        _chosen(plan),
         _params(plan),
         _moves(plan),
         _processes(plan),
@@ -62,6 +64,35 @@ def _differ(pieces: Sequence[Held], part: Callable[[Held], int]) -> bool:
 
 def _extent(start: int, size: int) -> str:
     return f"{start} to {start + size - 1}" if size else "none"
+
+
+def _chosen(plan: Plan) -> str:
+    """The dearest layers among those whose cut the compiler chose, in their order."""
+    if plan.chosen is None:
+        return ""
+    choices = plan.chosen.choices
+    dearest = sorted(choices, key=lambda c: -c.seconds)[:MOST_CHOICES]
+    rows = [choice_cells(c) for c in choices if c in dearest]
+    text = table(CHOICE_COLUMNS, rows) if rows else "no layer could be cut in more than one way"
+    rest = f"and {len(choices) - len(rows)} more; " if len(rows) < len(choices) else ""
+    return f"{text}\n{rest}{expectation(plan.chosen)}"
+
+
+CHOICE_COLUMNS = ("chosen for", "on", "takes of a step", "next best", "a step would take")
+
+
+def choice_cells(choice: Choice) -> tuple[str, str, str, str, str]:
+    """A layer, its cut, what that costs, and the next best."""
+    more = f"{duration(choice.seconds_more)} more" if choice.runner_up else ""
+    return choice.layer, choice.cut, duration(choice.seconds), choice.runner_up or "none", more
+
+
+def expectation(chosen: Chosen) -> str:
+    """What a step should take, and what with all on batch, by which rates."""
+    return (
+        f"a step should take {duration(chosen.seconds)}, on batch {duration(chosen.on_batch)}"
+        f" (rates: {chosen.machine.source})"
+    )
 
 
 # -- params ----------------------------------------------------------------------------------------

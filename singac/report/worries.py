@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Push, Run, Saved
 from singac.plan.show import count, imbalance, size
-from singac.report.costs import Machine, duration, stretch_cost
+from singac.report.costs import duration, stretch_cost
 from singac.report.survey import member_of, moves, ranges
 
 FLOAT_BYTES = 4

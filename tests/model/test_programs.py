@@ -282,7 +282,6 @@ def test_servers_apart_leave_the_rest_to_workers() -> None:
         (Choices(cluster="lone", np=3), "SG0401"),
         (Choices(cluster="lone", train="third"), "SG0176"),
         (Choices(cluster="lone", partition="quarters"), "SG0177"),
-        (Choices(cluster="lone", partition="auto"), "SG0190"),
     ],
 )
 def test_choices_that_cannot_be(choices: Choices, code: str) -> None:

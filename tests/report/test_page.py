@@ -15,8 +15,8 @@ import pytest
 
 from singac.cli import main
 from singac.model.resolve import Choices
+from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Push
-from singac.report.costs import Machine
 from singac.report.netgraph import HEIGHT, WIDTH, place
 from singac.report.page import as_page
 from singac.report.schedule import Doing, schedule

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from singac.model.resolve import Choices
+from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Push
 from singac.plan.show import header
-from singac.report.costs import Machine
 from singac.report.screen import show
 from singac.report.survey import crowds, moves, ranges, strata
 from singac.report.worries import worries
