@@ -11,6 +11,7 @@ import pytest
 from singac.arguments import WORDS
 from singac.cli import main
 from singac.layers.table import KINDS
+from singac.model.equations import UNTOLD
 from singac.schedules import SCHEDULES
 from singac.sources.table import SOURCES
 from singac.words import LISTS, as_json, as_text
@@ -66,6 +67,16 @@ def test_settings_are_those_of_the_language() -> None:
     assert "y = x * sigmoid(slope * x)" in as_text("layers")
 
 
+def test_layers_tell_their_sources_and_params() -> None:
+    told = {w["name"]: w for w in json.loads(as_json("layers"))["layers"]}
+    assert told["dense"]["params"] == ["weight", "bias"]
+    assert (told["concat"]["sources"], told["concat"]["or_more"]) == (2, True)
+    lines = as_text("layers").splitlines()
+    (add,) = (line for line in lines if line.startswith("add "))
+    assert add.endswith("2 or more sources")
+    assert sum(line.endswith("; params weight, bias") for line in lines) > 1
+
+
 def test_the_command_line_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "schedules"]) == 0
     assert capsys.readouterr().out == as_text("schedules") + "\n"
@@ -99,6 +110,7 @@ def test_every_word_is_documented_with_all_its_settings(what: str) -> None:
     for word in LISTS[what]():
         assert len(word.meaning.split()) > 1, f"{word.name} has no meaning"
         assert all(len(s.doc.split()) > 1 for s in word.settings), word.name
+        assert all(s.doc != UNTOLD for s in word.settings), word.name
 
 
 @pytest.mark.parametrize("what", KNOWN)

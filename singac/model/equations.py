@@ -37,6 +37,7 @@ DEEPEST = 60  # calls inside each other; a derivative has several times as many
 X, Y, W, G = (Variable(n) for n in "xywg")
 STEP = Scalar("step")
 RATE, DECAY = "rate", "weight_decay"
+UNTOLD = "stands in the equations"  # what is said of a formal, whose definition says the rest
 MOVING = (RATE, DECAY, "step")  # scalars whose value is known in a step only
 
 
@@ -75,8 +76,7 @@ class Updater:
 
 def settings_of(formals: tuple[Formal, ...], positional: bool) -> tuple[Setting, ...]:
     """Formals as the settings a layer or updater declares."""
-    doc = "stands in the equations"
-    return tuple(Setting(f.name, doc, default=f.default, positional=positional) for f in formals)
+    return tuple(Setting(f.name, UNTOLD, default=f.default, positional=positional) for f in formals)
 
 
 def layer(definition: tree.LayerDef, scope: Scope, report: Report) -> PointwiseLayer | None:
