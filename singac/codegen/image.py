@@ -11,7 +11,7 @@ A *sheet* is [channels][reach][reach] floats (`Windows.reach`), the image in it:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -135,6 +135,44 @@ def add_strided(builder: ir.IRBuilder, place: ir.Value, stride: int, value: ir.V
             builder.store(after, float_, align=FLOAT_BYTES)
 
 
+def woven(
+    builder: ir.IRBuilder, columns: Sequence[ir.Value], stride: int, present: int
+) -> list[ir.Value]:
+    """The vectors of one line that `present` windows, `stride` apart, add their columns to.
+
+    Float k of the line is the sum of lane w of column j over all w * stride + j = k:
+
+        column 0   a b c d            stride 2, kernel 3
+        column 1   e f g h
+        column 2   i j k l            a e b+i f c+j g d+k h l
+    """
+    floats = (present - 1) * stride + len(columns)
+    return [
+        _woven(builder, columns, stride, range(start, min(start + LANES, floats)))
+        for start in range(0, floats, LANES)
+    ]
+
+
+def _woven(
+    builder: ir.IRBuilder, columns: Sequence[ir.Value], stride: int, floats: range
+) -> ir.Value:
+    """Columns less than a stride apart share no float: they are shuffled into one, then added."""
+    total: ir.Value | None = None
+    for first in range(0, len(columns), stride):
+        woven: ir.Value = ZERO
+        for j, column in enumerate(columns[first : first + stride], first):
+            lanes = [*range(LANES)]
+            for lane, k in enumerate(floats):
+                window, rest = divmod(k - j, stride)
+                if rest == 0 and 0 <= window < LANES:
+                    lanes[lane] = LANES + window
+            if lanes != [*range(LANES)]:
+                woven = builder.shuffle_vector(woven, column, _lanes(lanes))
+        total = woven if total is None else builder.fadd(total, woven)
+    assert total is not None, "a window has a column"
+    return total
+
+
 def _pair(builder: ir.IRBuilder, place: ir.Value) -> tuple[ir.Value, ir.Value]:
     second = offset(builder, place, VECTOR_BYTES)
     return load(builder, place, FLOAT_BYTES), load(builder, second, FLOAT_BYTES)
@@ -165,6 +203,11 @@ def paste(builder: ir.IRBuilder, windows: Windows, image: ir.Value, sheet: ir.Va
 def cut(builder: ir.IRBuilder, windows: Windows, sheet: ir.Value, image: ir.Value) -> None:
     """The image of a sheet into a row of a tensor, whose pad is set to zero."""
     clear_pad(builder, windows, image)
+    cut_pixels(builder, windows, sheet, image)
+
+
+def cut_pixels(builder: ir.IRBuilder, windows: Windows, sheet: ir.Value, image: ir.Value) -> None:
+    """The image of a sheet, and nothing behind its last pixel."""
 
     def copy(row: ir.Value, place: ir.Value, present: int) -> None:
         store_some(builder, load_some(builder, place, present), row, present)
