@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.hosts import Host, used
+from runtime.hosts import Host, host_of, used
 
 if TYPE_CHECKING:
     from singac.plan.plan import Plan
@@ -79,6 +79,11 @@ class Job:
     def places(self) -> tuple[Host, ...]:
         """The hosts that have processes of this job, with how many each has."""
         return used([Host(name, slots) for name, slots in self.hosts], self.processes)
+
+    def neighbours(self, rank: int) -> int:
+        """How many processes share the machine of one, itself included."""
+        own = host_of(self.places, rank)
+        return next((host.slots for host in self.places if host.name == own), self.processes)
 
     def timings(self, rank: int) -> Path:
         """Where a process of a timed run writes what its steps took."""

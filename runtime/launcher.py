@@ -54,8 +54,12 @@ def _is_hydra(path: str) -> bool:
 
 def command(launcher: str, job: Job) -> list[str]:
     """What starts all processes of a job."""
-    program = [*PYTHON, "runtime.rank", str(job.file)]
-    return [launcher, *_where(job, job.places), "-n", str(job.processes), *program]
+    return command_of(launcher, job, ["runtime.rank", str(job.file)])
+
+
+def command_of(launcher: str, job: Job, words: Sequence[str]) -> list[str]:
+    """What starts `python -P -m WORDS` as often as a job has processes."""
+    return [launcher, *_where(job, job.places), "-n", str(job.processes), *PYTHON, *words]
 
 
 def command_on(launcher: str, job: Job, host: str, words: Sequence[str]) -> list[str]:

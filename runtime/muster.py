@@ -25,6 +25,8 @@ AWAIT_SECONDS = 120.0
 AWAIT_VARIABLE = "SINGAC_HOST_SECONDS"
 PAUSE_SECONDS = 1.0
 SWEEP_SECONDS = 3.0
+SAME = "install the same on both, or share one environment"
+REACHING = "a process is started there by the launcher: see --launcher and --launcher-exec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,13 @@ def _check_answer(answer: Answer) -> None:
 def _disagreement(what: str, here: tuple[str, str], there: tuple[str, str | None]) -> Failed:
     (a, on_a), (b, on_b) = here, there
     helps = {"plan": SHARED, "data": "give all hosts the same data files"}
-    help = helps.get(what, "install the same on both, or share one environment")
+    help = helps.get(what, SAME)
     message = f"hosts {a} and {b} differ in {what}: {on_a} on {a}, {on_b} on {b}"
     return _failed("SG0933", message, help)
 
 
 def unreachable(host: str, why: str) -> Failed:
-    help = "a process is started there by the launcher: see --launcher and --launcher-exec"
-    return _failed("SG0932", f"host {host} cannot be used: {why}", help)
+    return _failed("SG0932", f"host {host} cannot be used: {why}", REACHING)
 
 
 def _failed(code: str, message: str, help: str | None) -> Failed:

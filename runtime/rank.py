@@ -78,8 +78,9 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     fault.strike("start")
     gc.disable()  # what is loaded stays
     mark.phase(Phase.CONNECTING)
-    from runtime import world
+    from runtime import shared_memory, world
 
+    shared_memory.check_for_mpi(job.neighbours(rank))
     world.connect(job.processes)
     _tell_files(line, ready=False)
     fault.strike("connected")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from runtime.environment import EnvironmentFailure
+from runtime import shared_memory
 
 ALIGNMENT = 64
-SHARED_MEMORY = "/dev/shm"
 Bytes = NDArray[np.uint8]
 
 
@@ -33,7 +30,7 @@ class Window:
     def __init__(self, node: MPI.Intracomm, size: int) -> None:
         first = node.Get_rank() == 0
         if first:
-            _check_room(size)
+            shared_memory.check(size)
         room = size + ALIGNMENT if first else 0
         self._held = MPI.Win.Allocate_shared(room, 1, comm=node)
         buffer, _ = self._held.Shared_query(0)
@@ -43,16 +40,3 @@ class Window:
 
     def free(self) -> None:
         self._held.Free()
-
-
-def _check_room(size: int) -> None:
-    """Shared memory that is promised and not there kills a process at its first touch."""
-    if not os.path.isdir(SHARED_MEMORY):
-        return
-    room = os.statvfs(SHARED_MEMORY)
-    free = room.f_bavail * room.f_frsize
-    if free < size:
-        raise EnvironmentFailure(
-            f"{SHARED_MEMORY} has {free >> 20} MiB free and this run needs {-(-size >> 20)} MiB",
-            f"mount a larger {SHARED_MEMORY} (docker run --shm-size)",
-        )

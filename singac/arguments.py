@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _look_arguments(_verb(verbs, "checkpoint", "look at checkpoints"))
     _pack_arguments(_verb(verbs, "pack", "write a data block as one file of records"))
     _list_arguments(_verb(verbs, "list", "what the language offers"))
+    _doctor_arguments(_verb(verbs, "doctor", "tell what a run will find on this machine"))
     _verb(verbs, "new", "write a small program to start from, and data for it").add_argument(
         "name", metavar="NAME"
     )
@@ -192,6 +193,14 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", metavar="F", help="write what every process did when, for Chrome or Perfetto"
     )
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-np", type=_count, metavar="N", dest="np", default=2, help="number of processes [2]"
+    )
+    _host_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _host_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from singac import operating
 from singac.arguments import parser
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed, as_json, show
 
@@ -32,9 +33,8 @@ Arguments = argparse.Namespace
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
+    _ready_streams()
     arguments = parser().parse_args(words)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can show
     try:
         return VERBS[arguments.verb](arguments)
     except Failed as failed:
@@ -47,6 +47,16 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.FAILED)
+
+
+def _ready_streams() -> None:
+    """Any text can be printed, whatever the terminal can show, and where there is no stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def choices_of(arguments: Arguments) -> Choices:
@@ -187,7 +197,7 @@ def run(arguments: Arguments) -> int:
     words = _run_words(arguments)
     ready = warm.find(words) or _prepare(arguments, words)
     folder = arguments.run_dir or _run_folder(arguments.file)
-    named = _hosts(arguments, max(one.processes for one in ready))
+    named = operating.hosts_of(arguments, max(one.processes for one in ready))
     traces = _trace_files(arguments.trace, ready)
     for index, one in enumerate(ready):
         run_folder = os.path.abspath(os.path.join(folder, one.run))
@@ -212,18 +222,6 @@ def run(arguments: Arguments) -> int:
         if code:
             return code
     return 0
-
-
-def _hosts(arguments: Arguments, processes: int) -> tuple[tuple[str, int], ...]:
-    """Names and slots of the hosts a run is given; raises Failed when they are too few."""
-    from runtime import hosts
-
-    if arguments.hosts is None and arguments.hostfile is None:
-        return ()
-    given = arguments.hosts
-    found = hosts.parse(given) if given is not None else hosts.read_file(arguments.hostfile)
-    hosts.check_slots(found, processes)
-    return tuple((host.name, host.slots) for host in found)
 
 
 def _trace_files(asked: str | None, ready: Sequence[Ready]) -> list[Path]:
@@ -473,6 +471,7 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "run": run,
     "bench": bench,
     "profile": profile,
+    "doctor": operating.doctor,
     "new": new,
     "eval": evaluate,
     "predict": predict,

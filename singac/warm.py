@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.sources.kind import Request, request_from_json
 from singac.sources.prepare import prepared
 
@@ -43,11 +44,19 @@ class Ready:
 
 
 def cache_folder() -> str:
-    """Where plans, prepared data and object code are kept: `$SINGAC_CACHE` or the user's cache."""
+    """Where plans, prepared data and object code are kept: `$SINGAC_CACHE` or the user's cache.
+
+    Raises Failed where the user has no home either.
+    """
     chosen = os.environ.get("SINGAC_CACHE")
     if chosen:
         return os.path.abspath(chosen)
-    return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "singac")
+    try:
+        return str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "singac")
+    except RuntimeError:
+        message = "there is no place for the cache: the user has no home folder"
+        help = "choose a folder with SINGAC_CACHE"
+        raise Failed([Diagnostic("SG0903", message, help=help, exit=Exit.ENVIRONMENT)]) from None
 
 
 def data_folder() -> str:

@@ -35,6 +35,7 @@ ORDER = (
         "singac.timed",
         "singac.starter",
         "singac.arguments",
+        "singac.operating",
     ),
     ("singac.plans", "singac.sampling", "singac.trial"),
     ("singac.profiled",),
