@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-async \
-        campaign-partition
+        campaign-partition campaign-checkpoints
 
 check: lint test
 
@@ -42,6 +42,10 @@ campaign-partition:
 # A hundred processes killed at random; every job must end as if nothing had been.
 campaign-kill:
 	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --count 100
+
+# Crashes at every point of a writing, and a thousand damaged checkpoints.
+campaign-checkpoints:
+	PYTHONPATH=.:tests/runtime $(PYTHON) -m tests.campaign_checkpoints --damages 1000
 
 # What asynchronous groups reach beside one synchronous worker, for ten seeds.
 campaign-async:

@@ -50,7 +50,8 @@ class Account:
         """An event of a process, if it is one for the user."""
         match message:
             case {"event": str(event), "step": int(step)} if event in TOLD:
-                self.step = step
+                # A checkpoint is told when it is written, some steps after its own.
+                self.step = max(self.step, step)
                 self._stopped_early |= event == "early_stop"
                 if message.get("best"):
                     self._best = {"step": step, "path": message["path"]}
@@ -69,7 +70,10 @@ class Account:
             self.step = max(self.step, plan.training.steps)
 
     def end(self, verdict: Verdict) -> None:
-        plan, reporter = self._begun_with()
+        """Tell the end of what had a start."""
+        if self._told is None:
+            return
+        plan, reporter = self._told
         event: Message = {
             "event": "end",
             "status": verdict.status,

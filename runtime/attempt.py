@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Callable
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
@@ -28,6 +29,7 @@ TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
 BANNER_SECONDS = 1.0
 SAME_SECONDS = 2.0  # within which the processes of a host fall silent
+WRITING_SECONDS = 1.0
 LAUNCHER_LOG = "launcher.log"
 
 
@@ -56,6 +58,7 @@ def attempt(
             own.remove()
             started.wait()
             listener.socket.close()
+            checkpoint.remove_unfinished(job.checkpoints)
             job.progress.unlink(missing_ok=True)
     if job.hosts and end is not verdict.DONE:
         muster.sweep(job, mpiexec, run.abroad.files)
@@ -84,6 +87,7 @@ class Attempt:
         self._finished: set[int] = set()
         self._ready: set[int] = set()
         self._ended_unseen: set[int] = set()
+        self._chief = next(p.rank for p in plan.processes if p.worker == 0)
         self._stop_sent = False
         self._selector = DefaultSelector()
         self._selector.register(listener.socket, EVENT_READ, self._welcome)
@@ -100,9 +104,19 @@ class Attempt:
         try:
             while end is None:
                 end = self._turn()
+            self._let_write()
         finally:
             self._hang_up()
         return end
+
+    def _let_write(self) -> None:
+        """A checkpoint that is all but written is worth a moment, whatever the end."""
+        stop = time.monotonic() + WRITING_SECONDS
+        while self._chief in self._own.running() and self._progress.of(self._chief).writing:
+            if time.monotonic() > stop or self._signals.impatient:
+                return
+            time.sleep(STARTING_TICK_SECONDS)
+        self._hear_the_last()
 
     def _hang_up(self) -> None:
         for peer in self._peers.values():
@@ -322,11 +336,10 @@ class Attempt:
         if self._signals.interrupted or self._signals.terminations > 1:
             diagnostic = Diagnostic("SG0913", f"interrupted after step {self._account.step}")
             return Verdict("interrupted", Exit.INTERRUPTED, diagnostic)
-        if self._signals.terminations and not self._stop_sent:
-            chief = next(p.rank for p in self._plan.processes if p.worker == 0)
-            if chief in self._peers:
-                self._peers[chief].send({"stop": True})
-                self._stop_sent = True
+        asked = self._signals.terminations and not self._stop_sent
+        if asked and self._chief in self._peers:
+            self._peers[self._chief].send({"stop": True})
+            self._stop_sent = True
         return None
 
     def _stalled(self) -> Verdict | None:
@@ -345,9 +358,9 @@ class Attempt:
     def _stacks(self, first: int) -> str:
         """Of all processes that can still tell one, beginning with the one to blame."""
         phases = {rank: self._progress.of(rank).phase for rank in range(self._job.processes)}
-        logs = {rank: self._job.log(rank) for rank in phases}
+        logs, pid = {rank: self._job.log(rank) for rank in phases}, self._progress.of(first).pid
         sizes = self.abroad.ask_for_stacks(self._finished)
-        told = stacks.gather(self._own.running(), logs, first)
+        told = stacks.gather(self._own.running(), logs, first, pid)
         told |= stacks.read(logs, sizes)
         order = sorted(told, key=lambda rank: (rank != first, rank))
         return "\n".join(f"{self._who(r)}, {DOING[phases[r]]}:\n{told[r]}" for r in order)

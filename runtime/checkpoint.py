@@ -28,6 +28,8 @@ from singac.saved import MANIFEST, PREFIX, listed
 FORMAT_VERSION = "1.0"
 STATES = "states.safetensors"
 DTYPE = "F32"
+# Beside the checkpoints for a moment: being written, being removed, being replaced.
+UNFINISHED, DOOMED, FORMER = ".tmp", ".old", ".former"
 
 
 class Damaged(Exception):
@@ -76,17 +78,45 @@ def remove_older(folder: Path, keep: int, best: Best | None, apart: Path | None)
             discard(path)
 
 
+def commit(temporary: Path, final: Path) -> None:
+    """Everything reaches the disk, then one rename, then the rename reaches it too.
+
+    A checkpoint of the same step stands aside until then, and comes back if this is interrupted.
+    """
+    for path in sorted(temporary.iterdir()):
+        _to_disk(path)
+    _to_disk(temporary)
+    former = final.with_name(final.name + FORMER)
+    if final.exists():
+        os.replace(final, former)
+    os.replace(temporary, final)
+    _to_disk(final.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def discard(path: Path) -> None:
     """Remove a checkpoint so that no half of one is ever taken for a whole."""
-    doomed = path.with_name(f"{path.name}.old")
+    doomed = path.with_name(path.name + DOOMED)
     os.replace(path, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what an interrupted writing or removal left."""
-    for pattern in (PREFIX + "*.tmp", PREFIX + "*.old"):
-        for path in folder.glob(pattern):
+    """Remove what an interrupted writing or removal left; one that only stood aside comes back."""
+    for former in folder.glob(PREFIX + "*" + FORMER):
+        final = former.with_name(former.name.removesuffix(FORMER))
+        if not final.exists():
+            os.replace(former, final)
+    for suffix in (UNFINISHED, DOOMED, FORMER):
+        for path in folder.glob(PREFIX + "*" + suffix):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -94,9 +124,11 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    body = _body(manifest)
-    text = json.dumps({**body, "sha256": _digest(body)}, indent=1) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_text(_text(_body(manifest)), encoding="utf-8")
+
+
+def _text(body: dict[str, object]) -> str:
+    return json.dumps({**body, "sha256": _digest(body)}, indent=1) + "\n"
 
 
 def _body(manifest: Manifest) -> dict[str, object]:
@@ -123,9 +155,10 @@ def _digest(body: dict[str, object]) -> str:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a checkpoint; raises Damaged."""
     try:
-        body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        body = json.loads(text)
         stated = body.pop("sha256")
-        if _digest(body) != stated:
+        if _digest(body) != stated or _text(body) != text:
             raise Damaged("the manifest is not as it was written")
         if body["format_version"] != FORMAT_VERSION:
             raise Damaged(f"format {body['format_version']} is not {FORMAT_VERSION}")
@@ -161,14 +194,18 @@ def start(resumed: Path | None) -> Start:
 def tensors(folder: Path, manifest: Manifest) -> Iterator[tuple[Tensor, bytes]]:
     """Every tensor of the manifest with its bytes, each proved by its digest; raises Damaged."""
     for file in dict.fromkeys(t.file for t in manifest.tensors):
-        held = _read_tensors(folder / file)
-        for tensor in (t for t in manifest.tensors if t.file == file):
+        held, own = _read_tensors(folder / file), [t for t in manifest.tensors if t.file == file]
+        if unknown := [name for name in held if name not in [t.name for t in own]]:
+            raise Damaged(f"{file} has a tensor {unknown[0]!r} that was not written")
+        for tensor in own:
             yield tensor, _proved(tensor, held)
 
 
 def verify(folder: Path) -> Manifest:
     """The manifest of a checkpoint all of whose tensors are sound; raises Damaged."""
     manifest = read_manifest(folder)
+    if folder.name.startswith(PREFIX) and folder.name != folder_name(manifest.step):
+        raise Damaged(f"it holds step {manifest.step}")
     for _ in tensors(folder, manifest):
         pass
     return manifest

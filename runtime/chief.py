@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime import carried, checkpoint, snapshot
+from runtime import carried
 from runtime.best import Start, judge
 from runtime.channel import Message
 from runtime.divergence import check_metrics
+from runtime.saver import Order, Saver
 from runtime.stub import RING, TEST_SLOT, VALIDATE_SLOT, Meeting, Stub, Sums
 from singac.plan.plan import Plan
 
 
 class Chief:
-    """Reads metrics, writes checkpoints and decides when to stop early."""
+    """Reads metrics, takes checkpoints and decides when to stop early."""
 
     def __init__(
         self,
@@ -28,13 +29,13 @@ class Chief:
         start: Start,
         folder: Path,
         tell: Callable[[Message], None],
+        writing: Callable[[bool], None],
     ) -> None:
-        self._plan, self._stub, self._folder, self._tell = plan, stub, folder, tell
+        self._plan, self._stub, self._tell = plan, stub, tell
         self._first = self._read = start.step
         self._ahead = start.ahead(plan.examples_a_step)
         self._best = start.best
-        self._saved = -1
-        self._only_best: Path | None = None
+        self._saver = Saver(plan, folder, tell, writing)
         self._clock, self._shown_of_all = time.perf_counter(), self._steps_of_all(start.step)
 
     def _steps_of_all(self, done: int) -> int:
@@ -44,7 +45,11 @@ class Chief:
     # Metrics of training
 
     def follow(self, done: int, all_of_them: bool) -> None:
-        """Read the metrics of the `done` steps that are complete; of all of them if asked."""
+        """Read the metrics of the `done` steps that are complete; of all of them if asked.
+
+        Raises what the writing of a checkpoint has failed of.
+        """
+        self._saver.check()
         while self._read < done and (all_of_them or self._read < done - 1 or self._is_posted()):
             self._read_step(self._read)
             self._read += 1
@@ -81,8 +86,7 @@ class Chief:
     def validated(self, done: int, round_: int, examples: int) -> bool:
         """Wait for all workers' sums of a validation and tell the means.
 
-        Gives whether training ends here, which the others hear if it may. The best params so far
-        are saved. Raises Diverged.
+        Gives whether training ends here, which the others hear if it may. Raises Diverged.
         """
         means = self._means(self._stub.sums(VALIDATE_SLOT, round_), examples)
         check_metrics(means.items(), f"in the validation after step {done}")
@@ -94,63 +98,37 @@ class Chief:
         best = self._best = judge(self._best, done, loss)
         stops = best.since >= patience
         self._stub.announce(round_, stops)
-        if best.step == done:
-            self._save_best(done)
         if stops:
             told = {"best_step": best.step, "best_loss": best.loss}
             self._tell({"event": "early_stop", "step": done} | told)
         return stops
 
-    def _save_best(self, done: int) -> None:
-        """The one before goes, if being the best was all that it was saved for."""
-        former = self._only_best
-        self._write(done, last=False)
-        if self._saved != done:
-            return
-        self._only_best = self._folder / checkpoint.folder_name(done)
-        if former is not None and former.exists():
-            checkpoint.discard(former)
+    def saves(self, done: int) -> bool:
+        """Whether params are saved though no checkpoint is due: they have just been the best."""
+        return self._best is not None and self._best.step == done
 
-    def save(self, done: int, last: bool) -> None:
-        """Write a checkpoint, unless this step has one, and remove those that are too many.
+    def save(self, done: int, due: bool, last: bool) -> None:
+        """Take a checkpoint, which is written while training goes on.
 
-        A disk that refuses is worth a warning, but not for the last one: then OSError is raised.
         Raises Diverged for a param that is not finite.
         """
-        if self._saved == done:
-            self._only_best = None
-        else:
-            self._write(done, last)
-        keep = self._plan.training.checkpoint.keep
-        checkpoint.remove_older(self._folder, keep, self._best, self._only_best)
-
-    def _write(self, done: int, last: bool) -> None:
         for param in range(len(self._plan.params)):
             self._stub.pull(param, done)
         self._stub.gather(done)
         slot, _ = slot_of(done - 1 - self._first)
-        states = carried.gather(self._plan, self._stub.carried(slot))
-        try:
-            examples = done * self._plan.examples_a_step + self._ahead
-            path = snapshot.save(
-                self._plan,
-                self._stub.params,
-                self._stub.states,
-                states,
-                done,
-                examples,
-                self._best,
-                self._folder,
-            )
-        except OSError as error:
-            if last:
-                raise
-            self._tell({"event": "warning", "step": done, "text": f"no checkpoint: {error}"})
-            return
-        self._saved = done
-        is_best = self._best is not None and self._best.step == done
-        event: Message = {"event": "checkpoint", "step": done, "path": str(path)}
-        self._tell(event | ({"best": True} if is_best else {}))
+        self._saver.begin(
+            Order(due, last),
+            self._stub.params,
+            self._stub.states,
+            carried.gather(self._plan, self._stub.carried(slot)),
+            done,
+            done * self._plan.examples_a_step + self._ahead,
+            self._best,
+        )
+
+    def wait(self) -> None:
+        """Until all is written; raises EnvironmentFailure if the last checkpoint cannot be."""
+        self._saver.wait()
 
 
 def slot_of(steps_since_first: int) -> tuple[int, int]:

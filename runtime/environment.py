@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class EnvironmentFailure(Exception):
-    """The run cannot start here; `help` says what to change."""
+    """The run cannot start here, or not end; `help` says what to change."""
 
     def __init__(self, message: str, help: str) -> None:
         super().__init__(message)

@@ -24,6 +24,8 @@ def run(job: Job) -> int:
         end = supervise(job, path)
     except Failed as failed:
         end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
+    except OSError as error:
+        end = verdict.refused(error)
     tell(end)
     return int(end.exit)
 

@@ -1,7 +1,7 @@
 """Where each process stands, in a mapped file that outlives the process.
 
     record of a rank, eight 64-bit integers:
-    | pid | step | phase | beat | unused ... |
+    | pid | step | phase | beat | writing | unused ... |
 
 The supervisor reads the step of a process that was killed without a word.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 WORDS = 8
 RECORD = 8 * WORDS
-PID, STEP, PHASE, BEAT = range(4)
+PID, STEP, PHASE, BEAT, WRITING = range(5)
 
 
 class Phase(IntEnum):
@@ -66,12 +66,16 @@ WAITING = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One process as last seen; `beat` in seconds of the monotonic clock."""
+    """One process as last seen; `beat` in seconds of the monotonic clock.
+
+    `writing` while a checkpoint is on its way to the disk.
+    """
 
     pid: int
     step: int
     phase: Phase
     beat: float
+    writing: bool
 
 
 class Progress:
@@ -88,8 +92,8 @@ class Progress:
         return Progress(path)
 
     def of(self, rank: int) -> Standing:
-        pid, step, phase, beat = self._words[rank * WORDS : rank * WORDS + 4]
-        return Standing(pid, step, Phase(phase), beat / 1e9)
+        pid, step, phase, beat, writing = self._words[rank * WORDS : rank * WORDS + 5]
+        return Standing(pid, step, Phase(phase), beat / 1e9, bool(writing))
 
     def note(self, rank: int, pid: int, step: int, phase: int) -> None:
         """Where a process of another host has said it stands, just now."""
@@ -114,18 +118,19 @@ def now() -> int:
 class Mark:
     """The record of one process; single aligned words, so no reader sees half a value."""
 
-    def __init__(self, words: memoryview[int]) -> None:
+    def __init__(self, words: memoryview[int], process: Mark | None = None) -> None:
         self.words = words
+        self._process = process or self
         self._threads: list[Mark] = []
 
     @staticmethod
-    def apart() -> Mark:
-        """A record that lies in no file."""
-        return Mark(memoryview(bytearray(RECORD)).cast("q"))
+    def apart(process: Mark | None = None) -> Mark:
+        """A record that lies in no file; of a process, or of a thread of one."""
+        return Mark(memoryview(bytearray(RECORD)).cast("q"), process)
 
     def thread(self) -> Mark:
         """The record of one of several threads; each beat sums them up in that of the process."""
-        mark = Mark.apart()
+        mark = Mark.apart(self)
         mark.phase(Phase.LOADING)
         self._threads.append(mark)
         return mark
@@ -140,6 +145,10 @@ class Mark:
 
     def phase(self, phase: int) -> None:
         self.words[PHASE] = phase
+
+    def writing(self, goes_on: bool) -> None:
+        """Whether a checkpoint is on its way to the disk, whichever thread began it."""
+        self._process.words[WRITING] = goes_on
 
     def beat(self) -> None:
         if self._threads:

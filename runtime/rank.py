@@ -1,9 +1,10 @@
 """One process of a run: `python -P -m runtime.rank JOB`.
 
 What can fail is imported and done under one roof, so that every end is told to the supervisor.
-After a failure the process leaves by `os._exit`: an interpreter that shuts down in its own way
-would wait in MPI for processes that will never come. After success it must not: MPI says goodbye
-to its launcher at the very end.
+After a failure the process waits to be ended: its end would end the others, and one of them may
+just be writing a checkpoint. It never leaves by itself in an interpreter's own way, which would
+wait in MPI for processes that will never come. After success it must: MPI says goodbye to its
+launcher at the very end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gc
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 
@@ -22,6 +24,8 @@ from runtime.channel import Line, Message
 from runtime.environment import EnvironmentFailure
 from runtime.job import Job
 from runtime.progress import Mark, Phase, Progress
+
+PATIENCE_SECONDS = 5.0
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
             line.send(mark.standing())
         line.send(end)
         if end["event"] != "bye":
+            time.sleep(PATIENCE_SECONDS)
             os._exit(1)
         faulthandler.disable()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from runtime.channel import Message
 from runtime.job import Job
+from singac.diagnostics import Diagnostic, show
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -20,18 +23,36 @@ class Reporter:
     """Takes every event: a JSON line in the file, and one of three forms on stdout."""
 
     def __init__(self, job: Job, net: str, steps: int) -> None:
-        self._file: TextIO = job.metrics.open("a", encoding="utf-8")
+        self._file = job.metrics.open("ab", buffering=0)
+        self._refused = False
         self._view = _view(job, net, steps)
 
     def event(self, message: Message) -> None:
         line = json.dumps(message)
-        self._file.write(line + "\n")
-        self._file.flush()
+        self._keep(line.encode() + b"\n")
         self._view.event(message, line)
+
+    def _keep(self, line: bytes) -> None:
+        """Write a whole line or none: training goes on though the disk refuses."""
+        end = self._file.tell()
+        try:
+            if self._file.write(line) < len(line):
+                self._file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                _warn(self._file.name, error)
 
     def close(self) -> None:
         self._file.close()
         self._view.close()
+
+
+def _warn(file: str, error: OSError) -> None:
+    message = f"what the run tells cannot be kept: {error.strerror}"
+    warning = Diagnostic("SG0902", message, file=file, severity="warning")
+    print(show([warning]), file=sys.stderr, flush=True)
 
 
 class JsonView:

@@ -54,7 +54,8 @@ class Session:
     def run(self, start: Start, fault: Fault) -> None:
         """Return when training has ended and every process has come to its end."""
         if self._is_chief:
-            self._chief = Chief(self._plan, self._stub, start, self._checkpoints, self._line.send)
+            folder, tell = self._checkpoints, self._line.send
+            self._chief = Chief(self._plan, self._stub, start, folder, tell, self._mark.writing)
         done = start.step
         for step in range(start.step, self._training.steps):
             self._mark.step(step)
@@ -94,8 +95,8 @@ class Session:
             meeting.meet(done)
         if tests:
             self._test(done)
-        if self._chief is not None and saves:
-            self._save(self._chief, done, last)
+        if self._chief is not None and (saves or self._chief.saves(done)):
+            self._save(self._chief, done, saves, last)
         if meeting is not None:
             self._mark.phase(Phase.AWAITING_WORD)
             meeting.part()
@@ -129,11 +130,12 @@ class Session:
         self._mark.phase(Phase.AWAITING_WORD)
         return self._stub.heard(round_)
 
-    def _save(self, chief: Chief, done: int, last: bool) -> None:
+    def _save(self, chief: Chief, done: int, due: bool, last: bool) -> None:
         self._mark.phase(Phase.SAVING)
         stops = self._line.stop_asked and not last
-        chief.save(done, last or stops)
+        chief.save(done, due or stops, last or stops)
         if stops:
+            chief.wait()
             self._line.send({"event": "stopped", "step": done})
             self._wait_for_the_end()
 
@@ -143,6 +145,9 @@ class Session:
             time.sleep(1)
 
     def _end(self) -> None:
-        """Nobody goes before all have: the chief may still be saving what others hold."""
+        """Nobody goes before all have come to their end and the last checkpoint is written."""
+        if self._chief is not None:
+            self._mark.phase(Phase.SAVING)
+            self._chief.wait()
         self._mark.phase(Phase.AWAITING_END)
         self._stub.finish()

@@ -18,8 +18,16 @@ class Signals:
         self.reader, self.writer = socket.socketpair()
         self.reader.setblocking(False)
         self.writer.setblocking(False)
-        self.interrupted = False
-        self.terminations = 0
+        self.interruptions = self.terminations = 0
+
+    @property
+    def interrupted(self) -> bool:
+        return self.interruptions > 0
+
+    @property
+    def impatient(self) -> bool:
+        """Whether the user has asked for the end again."""
+        return self.interruptions + self.terminations > 1
 
     @property
     def any(self) -> bool:
@@ -30,7 +38,7 @@ class Signals:
         if number == signal.SIGTERM:
             self.terminations += 1
         else:
-            self.interrupted = True
+            self.interruptions += 1
 
     def drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

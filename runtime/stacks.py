@@ -7,12 +7,13 @@ in it. One that is suspended does so when it is let go on, which is done only be
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import os
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -34,24 +35,33 @@ def tell() -> None:
     os.kill(os.getpid(), SIGNAL)
 
 
-def gather(handles: Mapping[int, int], logs: Mapping[int, Path], first: int) -> dict[int, str]:
+def gather(
+    handles: Mapping[int, int], logs: Mapping[int, Path], first: int, pid: int
+) -> dict[int, str]:
     """The stacks of living processes, by rank; `handles` are descriptors, `first` may be suspended.
 
     The others are suspended before it is let go on: so it gets no further than to its next wait.
     """
     others = {rank: handle for rank, handle in handles.items() if rank != first}
-    told = _ask(others, logs, (SIGNAL,))
+    told = _ask(others, logs, lambda: _send(others, SIGNAL))
     _send(others, signal.SIGSTOP)
     own = {first: handles[first]} if first in handles else {}
-    return _ask(own, logs, (SIGNAL, signal.SIGCONT)) | told
+    if not own:
+        return told
+
+    def wake() -> None:
+        # To the main thread itself: else another might take it when the main one has gone on.
+        ctypes.CDLL(None).tgkill(pid, pid, SIGNAL)
+        _send(own, signal.SIGCONT)
+
+    return _ask(own, logs, wake) | told
 
 
 def _ask(
-    handles: Mapping[int, int], logs: Mapping[int, Path], numbers: tuple[signal.Signals, ...]
+    handles: Mapping[int, int], logs: Mapping[int, Path], ask: Callable[[], None]
 ) -> dict[int, str]:
     begun = {rank: _size(logs[rank]) for rank in handles}
-    for number in numbers:
-        _send(handles, number)
+    ask()
     return read(logs, begun)
 
 

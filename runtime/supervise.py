@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime import checkpoint, muster, signals
+from runtime import checkpoint, muster, signals, verdict
 from runtime import job as jobs
 from runtime.account import Account
 from runtime.attempt import attempt
@@ -26,7 +26,10 @@ def supervise(job: Job, mpiexec: str) -> Verdict:
     """Run the job to its end; nothing of it remains."""
     account = Account(job)
     with signals.caught() as caught:
-        end = _attempts(job, mpiexec, account, caught)
+        try:
+            end = _attempts(job, mpiexec, account, caught)
+        except OSError as error:
+            end = verdict.refused(error)
     account.end(end)
     return end
 

@@ -144,6 +144,12 @@ def environment(message: str, help: str | None, traceback: str = "") -> Verdict:
     return Verdict("failed", Exit.ENVIRONMENT, diagnostic, traceback)
 
 
+def refused(error: OSError) -> Verdict:
+    """The machine does not give what every run needs: room for its small files, sockets."""
+    where = f" ({error.filename})" if error.filename else ""
+    return environment(f"the run cannot go on: {error.strerror}{where}", None)
+
+
 def tail(path: Path) -> str:
     """The last lines of a log, or nothing."""
     try:

@@ -164,7 +164,7 @@ CODES: dict[str, str] = {
     "SG0605": "what a plan is compared with is a file and options of the plan verb",
     "SG0606": "operations are measured apart where each process is one thread",
     # runs
-    "SG0900": "a run finds what it needs on this machine: memory, MPI, shared memory",
+    "SG0900": "a run finds what it needs on this machine: memory, disk, MPI, shared memory",
     "SG0901": "a run is started by the mpiexec of MPICH",
     "SG0902": "the run folder can be written",
     "SG0903": "the cache can be written",
