@@ -306,9 +306,16 @@ class Attempt:
         banner = verdict.read_banner(log)
         if banner is not None and (far := self.abroad.named(banner)) is not None:
             return self._died(far, banner.cause)
-        if banner is not None and banner.pid in self._own.ranks:
-            return self._died(self._own.ranks[banner.pid], banner.cause)
+        if banner is not None and (rank := self._rank_of(banner.pid)) is not None:
+            return self._died(rank, banner.cause)
+        if banner is not None and banner.by_signal:
+            return verdict.failed(f"process with id {banner.pid}", 0, banner.cause)
         return self._without_launcher()
+
+    def _rank_of(self, pid: int) -> int | None:
+        """As it was seen, or as a process that ended before that has left it itself."""
+        left = {self._progress.of(rank).pid: rank for rank in range(self._job.processes)}
+        return self._own.ranks.get(pid, left.get(pid))
 
     def _launcher_failed(self) -> Verdict | None:
         cause = self._launcher_watch.fault()

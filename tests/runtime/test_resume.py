@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nets
 import numpy as np
 import pytest
 from running import Finished, run
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from runtime import checkpoint
 from runtime.checkpoint import Damaged
@@ -91,10 +92,12 @@ def test_without_a_sound_checkpoint_nothing_starts(saved: Path) -> None:
 def test_a_checkpoint_of_another_net_is_refused(saved: Path) -> None:
     path = saved / "checkpoints" / checkpoint.folder_name(8)
     manifest = checkpoint.read_manifest(path)
-    kept = tuple(t for t in manifest.tensors if t.name != "fc/b")
-    checkpoint.write_manifest(
-        path, checkpoint.Manifest("other", 8, 3, 192, "digest", kept)
-    )  # fmt: skip
+    kept = [t for t in manifest.tensors if t.name != "fc/b"]
+    params = load_file(path / "params.safetensors")
+    save_file(
+        {name: params[name] for name in params if name != "fc/b"}, path / "params.safetensors"
+    )
+    checkpoint.write_manifest(path, replace(manifest, net="other", tensors=tuple(kept)))
     finished = resumed(saved, 2, 2)
     assert finished.code == 4
     assert "it has no fc/b" in finished.stderr
