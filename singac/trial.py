@@ -23,24 +23,39 @@ from singac.sources.prepare import prepare
 from singac.timed import timed
 
 
-@contextmanager
-def trial(compiled: Compiled, plan: Plan, cache: str, traced: bool = False) -> Iterator[Job]:
-    """A job of `plan`, made of what was compiled, ready to be launched: data prepared, all native
-    code there. What it leaves can be read until the context ends. Raises `Failed`.
+def job_of(
+    compiled: Compiled,
+    plan: Plan,
+    cache: str,
+    folder: str,
+    traced: bool = False,
+    in_turns: bool = False,
+) -> Job:
+    """A timed job of `plan`, made of what was compiled, that runs in `folder`: data prepared, all
+    native code there. Raises `Failed`.
     """
     data = prepare(compiled.request, compiled.model.dataset.facts, cache)
     compile_all([plan])
+    path = Path(folder, "plan.json")
+    path.write_text(to_json(plan), encoding="utf-8")
+    processes = plan.topology.processes
+    return Job(str(path), data, folder, processes, timed=True, traced=traced, in_turns=in_turns)
+
+
+@contextmanager
+def _run(compiled: Compiled, plan: Plan, cache: str, traced: bool = False) -> Iterator[Job]:
+    """A job that has been run; what it has left can be read until the context ends."""
     with tempfile.TemporaryDirectory(prefix="singac-trial-") as folder:
-        path = Path(folder, "plan.json")
-        path.write_text(to_json(plan), encoding="utf-8")
-        yield Job(str(path), data, folder, plan.topology.processes, timed=True, traced=traced)
+        job = job_of(compiled, plan, cache, folder, traced)
+        if code := launch.run(job):
+            raise Ended(code)
+        yield job
 
 
 def time_steps(compiled: Compiled, steps: int, cache: str) -> tuple[Plan, list[Timings]]:
     """What each process measured, by rank. Raises `Failed`, `Ended`."""
     plan = timed(compiled.plan, steps)
-    with trial(compiled, plan, cache) as job:
-        _launch(job)
+    with _run(compiled, plan, cache) as job:
         return plan, [timing.read(job.timings(rank)) for rank in range(job.processes)]
 
 
@@ -60,12 +75,6 @@ def time_apart(compiled: Compiled, steps: int, cache: str) -> Apart:
         help = "measure one worker group, with one worker to a process"
         raise Failed([Diagnostic("SG0606", message, help=help, exit=Exit.USAGE)])
     plan = timed(apart(compiled.plan), steps)
-    with trial(compiled, plan, cache, traced=True) as job:
-        _launch(job)
+    with _run(compiled, plan, cache, traced=True) as job:
         traced = timeline.read_all(job)
     return Apart(plan, traced, [timeline.spans(rank, own) for rank, own in enumerate(traced)])
-
-
-def _launch(job: Job) -> None:
-    if code := launch.run(job):
-        raise Ended(code)
