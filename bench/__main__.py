@@ -14,26 +14,33 @@ from bench.contest import Row, Settings, contest
 from bench.contestant import Broken
 from bench.table import as_table
 from bench.works import CORES, WORKS
+from singac.codegen.host import current
 from singac.codegen.peak import Machine
 
+VERSIONS = "import torch, jax; print(f'PyTorch {torch.__version__}, JAX {jax.__version__}')"
 
-def main() -> int:
+
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("works", nargs="*", metavar="WORK", help="part of a name; all by default")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each in a final [15]")
     parser.add_argument("--python", default=sys.executable, help="of the peers, with torch and jax")
-    options = parser.parse_args()
-    if not _has_torch(options.python):
+    options = parser.parse_args(words)
+    peers = _versions(options.python)
+    if peers is None:
         print("the peers are missing: pip install 'singac[bench]'", file=sys.stderr)
         return 3
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     settings = Settings(options.python, options.rounds, Machine(CORES).gflops, _say)
-    print(as_table(_rows(options.works, settings)), end="")
+    rows = _rows(options.works, settings)
+    print(f"{CORES} cores ({current().cpu}), {peers}\n\n{as_table(rows)}", end="")
     return 0
 
 
-def _has_torch(python: str) -> bool:
-    return subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
+def _versions(python: str) -> str | None:
+    """What the interpreter of the peers has; None where one of them is missing."""
+    asked = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True)
+    return asked.stdout.strip() or None
 
 
 def _say(text: str) -> None:

@@ -20,7 +20,7 @@ from singac.compile import compile_file
 from singac.model.program import Change
 from singac.model.resolve import Choices
 
-QUALIFYING_ROUNDS = 2
+QUALIFYING_ROUNDS = 3
 FINALISTS = 2
 
 
@@ -135,11 +135,12 @@ def _qualified(
 ) -> list[Contestant]:
     """The fastest of ours first, then the fastest peers; the others end."""
     turns = race.take_turns([*ours, *peers], QUALIFYING_ROUNDS, settings.probe)
-    for name, own in turns.items():
-        settings.say(f"{name}: {1e3 * race.step_seconds(own):.2f} ms a step")
 
     def seconds(runner: Contestant) -> float:
-        return race.step_seconds(turns[runner.name])
+        return min(turn.seconds for turn in turns[runner.name])
+
+    for runner in (*ours, *peers):
+        settings.say(f"{runner.name}: {1e3 * seconds(runner):.2f} ms a step")
 
     mine, others = sorted(ours, key=seconds), sorted(peers, key=seconds)
     for left in (*mine[count:], *others[FINALISTS:]):

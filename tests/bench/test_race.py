@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import race
+from bench.__main__ import main
 from bench.contest import Rival, Row
 from bench.contestant import Broken, Contestant, Entry
 from bench.race import Ratio, Turn
@@ -100,3 +102,10 @@ def test_the_table() -> None:
         "| MLP | -np 2 | 10 | torch fused | 20 | 2.00 (1.90 to 2.10) | 1.5 | yes | "
         "100 / 300 MiB | 1e-05 | 14 of 15 |"
     )
+
+
+def test_missing_peers_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = shutil.which("false")
+    assert nothing
+    assert main(["--python", nothing]) == 3
+    assert "pip install 'singac[bench]'" in capsys.readouterr().err
