@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from llvmlite import ir
 
 from singac.codegen import columns, conv, crop, gemm, lookup, lrn, norms, pool, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
-from singac.codegen.ir import I64, entry, i64, loop, new_module, offset
+from singac.codegen.ir import I64, POINTER, entry, i64, loop, new_module, offset, shared
 from singac.layers.operations import (
     Best,
     ChannelSum,
@@ -56,35 +57,53 @@ ARGUMENTS = 5
 
 
 def build(stretch: Stretch, host: Host) -> str:
-    """IR text of a stretch's function."""
+    """IR text of a stretch's function.
+
+    It calls a function for each operation: in one that holds hundreds, LLVM takes many times as
+    long to find registers.
+    """
     module = new_module(host)
+    buffers = {b.name: b for b in stretch.buffers}
     with entry(module, NAME, ARGUMENTS) as function:
-        builder = function.builder
-        arena, params, gradients, metrics, scalars = function.arguments
-        step, seed, first_row, valid_rows, valid_batch = (
-            builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(5)
-        )
-        # fmt: off
-        bases = {Space.ARENA: arena, Space.PARAMS: params,
-                 Space.GRADIENTS: gradients, Space.METRICS: metrics}
-        # fmt: on
-        buffers = {b.name: b for b in stretch.buffers}
-        frame = Frame(
-            builder,
-            bases,
-            buffers,
-            step,
-            seed,
-            first_row,
-            valid_rows,
-            valid_batch,
-            stretch.rows,
-            stretch.batch,
-        )
-        scratch = offset(builder, arena, stretch.scratch)
-        for operation in stretch.operations:
-            _emit(frame, operation, host, scratch)
+        for number, operation in enumerate(stretch.operations):
+            emit = partial(_kernel, stretch, buffers, operation, host)
+            name = f"{number}:{next(iter(writes(operation)), '')}"
+            kernel = shared(module, name, [POINTER] * ARGUMENTS, emit)
+            function.builder.call(kernel, function.arguments)
     return str(module)
+
+
+def _kernel(
+    stretch: Stretch,
+    buffers: Mapping[str, Buffer],
+    operation: Operation,
+    host: Host,
+    function: ir.Function,
+) -> None:
+    """One operation, as a function of the stretch's arguments."""
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    arena, params, gradients, metrics, scalars = function.args
+    # fmt: off
+    bases = {Space.ARENA: arena, Space.PARAMS: params,
+             Space.GRADIENTS: gradients, Space.METRICS: metrics}
+    # fmt: on
+    step, seed, first_row, valid_rows, valid_batch = (
+        builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(5)
+    )
+    frame = Frame(
+        builder,
+        bases,
+        buffers,
+        step,
+        seed,
+        first_row,
+        valid_rows,
+        valid_batch,
+        stretch.rows,
+        stretch.batch,
+    )
+    _emit(frame, operation, host, offset(builder, arena, stretch.scratch))
+    builder.ret_void()
 
 
 def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> None:
