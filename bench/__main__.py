@@ -25,13 +25,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("works", nargs="*", metavar="WORK", help="part of a name; all by default")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each in a final [15]")
     parser.add_argument("--python", default=sys.executable, help="of the peers, with torch and jax")
+    parser.add_argument(
+        "--losses", type=int, default=50, help="of how many steps losses are compared [50]"
+    )
     options = parser.parse_args(words)
     peers = _versions(options.python)
     if peers is None:
         print("the peers are missing: pip install 'singac[bench]'", file=sys.stderr)
         return 3
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    settings = Settings(options.python, options.rounds, Machine(CORES).gflops, _say)
+    settings = Settings(options.python, options.rounds, options.losses, Machine(CORES).gflops, _say)
     rows = _rows(options.works, settings)
     print(f"{CORES} cores ({current().cpu}), {peers}\n\n{as_table(rows)}", end="")
     return 0

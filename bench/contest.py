@@ -26,10 +26,12 @@ FINALISTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How peers are started, how long the final is, what looks at the machine, who hears of it."""
+    """How peers are started, how long the final is, of how many steps losses are compared, what
+    looks at the machine, and who hears of it."""
 
     python: str
     rounds: int
+    losses: int
     probe: Callable[[], float]
     say: Callable[[str], None]
 
@@ -69,7 +71,9 @@ def contest(title: str, work: Work, folder: Path, settings: Settings) -> Row:
     mine = [entries.ours(file, words, work) for words in work.ours]
     others = [entries.peer(peer, file, work, settings.python) for peer in work.peers]
     with _running(mine, folder) as ours, _running(others, folder) as peers:
-        losses = None if work.draws else _losses(file, work)
+        losses = (
+            _losses(file, work)[: settings.losses] if not work.draws and settings.losses else []
+        )
         differences = _compared(peers, losses, settings.say)
         runners = _qualified(ours, 1, peers, settings)
         return _final(title, work, runners, differences, settings)
@@ -107,13 +111,13 @@ def _losses(file: Path, work: Work) -> list[float]:
 
 
 def _compared(
-    peers: list[Contestant], losses: Sequence[float] | None, say: Callable[[str], None]
+    peers: list[Contestant], losses: Sequence[float], say: Callable[[str], None]
 ) -> dict[str, float]:
     """Largest relative difference of each peer's losses; who cannot run leaves the list."""
     found: dict[str, float] = {}
     for peer in [*peers]:
         try:
-            if losses is None or peer.name.startswith("ours"):
+            if not losses or peer.name.startswith("ours"):
                 peer.turn(2)
                 continue
             theirs = peer.losses(len(losses))

@@ -84,15 +84,15 @@ def _parallel(net: nn.Module, words: Sequence[str]) -> nn.Module:
 
 
 def char_gru(name: str, given: Given, words: Sequence[str]) -> Step:
-    net = (GatheredGru if "gathered" in words else CharGru)(given.params)
+    by_hand = "gathered" in words
+    net = GatheredGru(given.params, "compiled" in words) if by_hand else CharGru(given.params)
     chars, followings = (given.batches(field) for field in ("char", "next"))
     batches = kept(lambda k: (tensor(chars[k].T).long(), tensor(followings[k].T).long()))
-    run = _compiled(net, words)
     state = torch.zeros(chars.shape[1], given.params["h.weight_h"].shape[0])
 
     def loss_of(number: int) -> Tensor:
         nonlocal state
-        loss, state = run(*batches(number), state)
+        loss, state = net(*batches(number), state)
         return loss
 
     return _step(loss_of, _sgd(net, RATES[name], words))

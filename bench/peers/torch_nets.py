@@ -93,26 +93,34 @@ class CharGru(nn.Module):
 
 
 class GatheredGru(nn.Module):
-    """The same by hand: a product with one-hot rows only picks rows, so they are looked up."""
+    """The same by hand: a product with one-hot rows only picks rows, so they are looked up.
 
-    def __init__(self, params: Params) -> None:
+    What is `compiled` is a cell: all steps together take minutes to compile.
+    """
+
+    def __init__(self, params: Params, compiled: bool) -> None:
         super().__init__()
         self.weight_x, self.weight_h, self.bias = (
             nn.Parameter(_gates(params, f"h.{w}")) for w in WEIGHTS
         )
         self.score = dense(params, "score")
+        self.cell = torch.compile(_cell) if compiled else _cell
 
     def forward(self, char: Tensor, following: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         states = []
         for given in (F.embedding(char, self.weight_x) + self.bias).unbind():
-            reset_x, update_x, new_x = given.chunk(3, 1)
-            reset_h, update_h, new_h = (state @ self.weight_h).chunk(3, 1)
-            reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
-            new = torch.tanh(new_x + reset * new_h)
-            state = new + update * (state - new)
+            state = self.cell(given, state @ self.weight_h, state)
             states.append(state)
         scores = self.score(torch.stack(states)).flatten(0, 1)
         return F.cross_entropy(scores, following.flatten()), state.detach()
+
+
+def _cell(x: Tensor, h: Tensor, state: Tensor) -> Tensor:
+    reset_x, update_x, new_x = x.chunk(3, 1)
+    reset_h, update_h, new_h = h.chunk(3, 1)
+    reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
+    new = torch.tanh(new_x + reset * new_h)
+    return new + update * (state - new)
 
 
 WEIGHTS = ("weight_x", "weight_h", "bias")
