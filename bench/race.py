@@ -3,8 +3,8 @@
     round 1    probe  ours  probe  A  probe  B  probe
     round 2    probe  B  probe  A  probe  ours  probe      the other way round, and so on
 
-One is active at a time. A round in which a look at the machine was far below what it usually gives
-is left out: the machine was somebody else's then.
+One is active at a time, and waits for a moment in which the machine gives about its best. A round in
+which a look at it was far below what it usually gives is left out: it was somebody else's then.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 TURN_SECONDS = 0.3
 PAUSE_SECONDS = 0.01  # threads of whoever had its turn stop spinning
 LEAST_PROBE = 0.85
+MOST_LOOKS, LOOK_AGAIN_SECONDS = 20, 0.05
 RESAMPLED = 2000
 
 
@@ -62,15 +63,26 @@ def take_turns(
     """So many rounds, each in the order of the one before turned round."""
     steps = {r.name: _steps_of_a_turn(r, turn_seconds) for r in runners}
     found: dict[str, list[Turn]] = {r.name: [] for r in runners}
-    before = probe()
+    best = probe()
     for number in range(rounds):
         for runner in runners if number % 2 == 0 else reversed(runners):
+            before = _settled(probe, best)
             seconds = runner.turn(steps[runner.name])
             time.sleep(PAUSE_SECONDS)
             after = probe()
             found[runner.name].append(Turn(seconds / steps[runner.name], min(before, after)))
-            before = after
+            best = max(best, before, after)
     return found
+
+
+def _settled(probe: Callable[[], float], best: float) -> float:
+    """Wait for a while for a moment in which the machine gives about its best; the last look."""
+    for _ in range(MOST_LOOKS - 1):
+        look = probe()
+        if look >= LEAST_PROBE * best:
+            return look
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return probe()
 
 
 def _steps_of_a_turn(runner: Runner, seconds: float) -> int:
