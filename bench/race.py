@@ -3,8 +3,8 @@
     round 1    probe  ours  probe  A  probe  B  probe
     round 2    probe  B  probe  A  probe  ours  probe      the other way round, and so on
 
-One is active at a time, and waits for a moment in which the machine gives about its best. A round in
-which a look at it was far below what it usually gives is left out: it was somebody else's then.
+One is active at a time, and waits for a moment in which the machine gives about its best. A round
+in which a look at it was far below what it usually gives is left out: it was somebody else's then.
 """
 
 from __future__ import annotations
