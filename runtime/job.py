@@ -26,6 +26,7 @@ class Job:
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
     `hosts` are empty on one machine alone; then `launcher` starts a process on each in its way,
     `launcher_exec` standing for its program. `request` tells a host how to prepare the data.
+    In the folder `registry` the jobs of a user that are running have an entry each.
     """
 
     plan: str
@@ -44,6 +45,7 @@ class Job:
     launcher: str = "ssh"
     launcher_exec: str = ""
     request: str | None = None
+    registry: str = ""
 
     @property
     def folder(self) -> Path:

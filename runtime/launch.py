@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 
 from runtime import job as jobs
-from runtime import launcher, muster, verdict
+from runtime import launcher, muster, register, verdict
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed
 
@@ -18,10 +18,11 @@ def run(job: Job) -> int:
     try:
         prepare(job)
         path = launcher.find()
-        job = _resumed(job)
-        if job.hosts:
-            muster.check(job, path)
-        end = supervise(job, path)
+        with register.entered(job):
+            job = _resumed(job)
+            if job.hosts:
+                muster.check(job, path)
+            end = supervise(job, path)
     except Failed as failed:
         end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
     except OSError as error:

@@ -184,6 +184,12 @@ def parent_of(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def started_at(pid: int) -> int:
+    """When a process started, in ticks since the machine did; 0 when it is gone."""
+    fields = _fields(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else 0
+
+
 def _state(pid: int) -> str:
     fields = _fields(pid)
     return fields[0] if fields else ""

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _look_arguments(_verb(verbs, "checkpoint", "look at checkpoints"))
     _pack_arguments(_verb(verbs, "pack", "write a data block as one file of records"))
     _list_arguments(_verb(verbs, "list", "what the language offers"))
+    _job_arguments(verbs)
     _doctor_arguments(_verb(verbs, "doctor", "tell what a run will find on this machine"))
     _verb(verbs, "new", "write a small program to start from, and data for it").add_argument(
         "name", metavar="NAME"
@@ -193,6 +194,16 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", metavar="F", help="write what every process did when, for Chrome or Perfetto"
     )
+
+
+def _job_arguments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ps = _verb(verbs, "ps", "the jobs of this user that are running on this machine")
+    stop = _verb(verbs, "stop", "let a job write a checkpoint and end")
+    tail = _verb(verbs, "tail", "follow what a job tells until it ends")
+    for parser in (stop, tail):
+        parser.add_argument("run", metavar="RUN", help="the run folder of the job")
+    ps.add_argument("--json", action="store_true", help="one JSON object")
+    tail.add_argument("--json", action="store_true", help="events as JSON lines")
 
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,6 +216,7 @@ def run(arguments: Arguments) -> int:
             launcher=arguments.launcher,
             launcher_exec=arguments.launcher_exec,
             request=one.request,
+            registry=str(operating.registry()),
         )
         code = launch.run(job)
         if traces:
@@ -271,7 +273,17 @@ def _run_words(arguments: Arguments) -> list[str]:
 
 
 def _run_folder(file: str) -> str:
-    return os.path.join("runs", f"{Path(file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    """A new folder: another job may have begun in this second."""
+    stem = os.path.join("runs", f"{Path(file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    for path in (stem, *(f"{stem}-{k}" for k in count(2))):
+        try:
+            os.makedirs(path)
+        except FileExistsError:
+            continue
+        except OSError:
+            break  # what is wrong is told when the run folder is prepared
+        return path
+    return stem
 
 
 def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
@@ -472,6 +484,9 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "profile": profile,
     "doctor": operating.doctor,
+    "ps": operating.ps,
+    "stop": operating.stop,
+    "tail": operating.tail,
     "new": new,
     "eval": evaluate,
     "predict": predict,

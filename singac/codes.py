@@ -190,5 +190,7 @@ CODES: dict[str, str] = {
     "SG0932": "every host of a run is reached by the launcher that is chosen",
     "SG0933": "all hosts of a run have the same singac, MPI library, plan and data",
     "SG0934": "no host of a run is lost",
+    "SG0935": "one job at a time runs in a run folder",
+    "SG0936": "a job that is stopped or followed is running, or has run, in the folder given",
 }
 # fmt: on

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
+import sys
+import time
+from pathlib import Path
 
 from singac import warm
 
+PAUSE_SECONDS = 0.05
 Arguments = argparse.Namespace
 
 
@@ -35,3 +41,59 @@ def doctor(arguments: Arguments) -> int:
     findings = examination.examine(job, warm.cache_folder(), os.path.abspath("runs"))
     print(examination.as_json(findings) if arguments.json else examination.as_text(findings))
     return examination.exit_code(findings)
+
+
+def ps(arguments: Arguments) -> int:
+    """The jobs of this user that are running on this machine."""
+    from runtime import register
+
+    jobs = [(state, register.last_event(state)) for state in register.running(registry())]
+    if arguments.json:
+        told = [
+            {
+                "run_dir": state.run_folder,
+                "net": last.get("net"),
+                "step": last.get("step"),
+                "processes": state.processes,
+                "pid": state.pid,
+                "since": state.since,
+            }
+            for state, last in jobs
+        ]
+        print(json.dumps({"format_version": "1.0", "jobs": told}))
+        return 0
+    for state, last in jobs:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.since))
+        doing = f"{last.get('net', 'starting')} at step {last.get('step', 0)}"
+        print(
+            f"{state.pid}  {doing}, {state.processes} processes since {since}; {state.run_folder}"
+        )
+    return 0
+
+
+def stop(arguments: Arguments) -> int:
+    """Let a job write a checkpoint and end; return when it has."""
+    from runtime import register
+
+    state = register.running_in(Path(arguments.run))
+    os.kill(state.pid, signal.SIGTERM)
+    while state.runs:
+        time.sleep(PAUSE_SECONDS)
+    step = register.last_event(state).get("steps", "?")
+    print(f"{state.run_folder}: ended after step {step}", file=sys.stderr)
+    return 0
+
+
+def tail(arguments: Arguments) -> int:
+    """What a job tells, from its start until it ends."""
+    from runtime import follow, register
+    from runtime.report import sentence
+
+    for line in follow.lines(register.of(Path(arguments.run))):
+        print(line if arguments.json else sentence(json.loads(line)), flush=True)
+    return 0
+
+
+def registry() -> Path:
+    """Where the running jobs of this user have their entries."""
+    return Path(warm.cache_folder(), "jobs")
