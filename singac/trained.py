@@ -52,11 +52,11 @@ def plan_of(model: Model, part: str, reading: Reading | None = None) -> Plan:
 
 
 def reading_of(model: Model, name: str) -> Reading:
-    """What is read of the layer or field `name`; raises Failed when there is nothing to read."""
+    """What is read of a layer, a field or a block; raises Failed when there is nothing to read."""
     layers = {layer.name: layer for layer in model.net.graph.layers()}
-    layer = layers.get(name)
+    layer = layers.get(model.net.outputs.get(name, name))
     if layer is None:
-        help = did_you_mean(name, layers)
+        help = did_you_mean(name, dict.fromkeys([*layers, *model.net.outputs]))
         raise Failed([_no_result(f"there is no layer `{name}`", help)])
     steps = (layer.steps,) if layer.steps > 1 else ()
     if layer.kind is None or layer.shape:

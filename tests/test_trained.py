@@ -20,13 +20,14 @@ DIGITS = f'csv("{ROOT}/models/data/digits.csv.gz", scale = 1/16, test = 0.2, val
 PROGRAM = """
 data digits = DIGITS
 let hidden = 24
+block squashed(units) { input -> dense(units, bias = none) -> tanh }
 net mlp on digits {
     features -> a: dense(hidden) -> relu -> dropout(0.3) -> b: dense(10)
-    features -> spare: dense(10, bias = none) -> tanh
+    features -> spare: squashed(10)
     [b, label] -> softmax_loss
     [b, label] -> best: accuracy
     b -> three: top_k(3)
-    [tanh, label] -> unlearnt: accuracy
+    [spare, label] -> unlearnt: accuracy
     [a, a] -> apart: euclidean_loss
 }
 train mlp {
@@ -140,7 +141,7 @@ def test_what_a_product_carries_can_be_read(trained: Path, cache: Path) -> None:
     before = x @ w["a.weight"] + w["a.bias"]
     wanted = {
         "a": before, "relu": np.maximum(before, 0), "dropout": np.maximum(before, 0),
-        "spare": x @ w["spare.weight"], "tanh": np.tanh(x @ w["spare.weight"]),
+        "spare.dense": x @ w["spare.dense.weight"], "spare": np.tanh(x @ w["spare.dense.weight"]),
     }  # fmt: skip
     for layer, values in wanted.items():
         np.testing.assert_allclose(predicted(trained, layer), values, rtol=1e-4, atol=1e-5)

@@ -41,7 +41,7 @@ def _shape_of_scores(settings: Settings, sources: tuple[Operand, ...]) -> Sizes:
             f"the second source must be a class number an example, `{labels.name}` has shape "
             f"{'x'.join(map(str, labels.shape))}",
             slot=1,
-            help=f"write [{scores.name}, label]",
+            help=f"write [{scores.name}, label]; of a text, unroll the layers: a step has one",
         )
     if _topk(settings) > columns(scores.shape):
         raise Misfit(f"topk = {_topk(settings)} of only {columns(scores.shape)} classes", slot=0)

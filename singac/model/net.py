@@ -39,10 +39,15 @@ MOST_COLUMNS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """A resolved net; `members` maps the name of a block to the names of its layers."""
+    """A resolved net.
+
+    `members` maps the name of a block to the names of its layers, `outputs` every name that may be
+    a source to the layer whose result it means.
+    """
 
     graph: NetGraph
     members: Mapping[str, tuple[str, ...]]
+    outputs: Mapping[str, str]
     block: tree.Net
 
 
@@ -107,7 +112,8 @@ def resolve_net(
     layers, params = builder.build(fields, block.name.span)
     if len(report.found) > before:
         return None
-    return Net(NetGraph(block.name.text, layers, params), expanded.members, block)
+    graph = NetGraph(block.name.text, layers, params)
+    return Net(graph, expanded.members, expanded.outputs, block)
 
 
 def _check_kinds(
