@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.contest import Row, Settings, contest
 from bench.contestant import Broken
 from bench.table import as_table
-from bench.works import CORES, WORKS
+from bench.works import CORES, WORKS, Work
 from singac.codegen.host import current
 from singac.codegen.peak import Machine
 
@@ -28,6 +29,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--losses", type=int, default=50, help="of how many steps losses are compared [50]"
     )
+    parser.add_argument(
+        "--peer", action="append", metavar="NAME", help="only these, as in --peer 'torch fused'"
+    )
     options = parser.parse_args(words)
     peers = _versions(options.python)
     if peers is None:
@@ -35,7 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 3
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     settings = Settings(options.python, options.rounds, options.losses, Machine(CORES).gflops, _say)
-    rows = _rows(options.works, settings)
+    works = {title: _with_peers(WORKS[title], options.peer) for title in _chosen(options.works)}
+    rows = _rows(works, settings)
     print(f"{CORES} cores ({current().cpu}), {peers}\n\n{as_table(rows)}", end="")
     return 0
 
@@ -58,13 +63,18 @@ def _chosen(wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(title for titles in named for title in titles))
 
 
-def _rows(wanted: Sequence[str], settings: Settings) -> list[Row]:
+def _with_peers(work: Work, names: Sequence[str] | None) -> Work:
+    peers = tuple(peer for peer in work.peers if names is None or peer.name in names)
+    return replace(work, peers=peers or work.peers)
+
+
+def _rows(works: Mapping[str, Work], settings: Settings) -> list[Row]:
     rows = []
-    for title in _chosen(wanted):
+    for title, work in works.items():
         _say(f"-- {title}")
         with tempfile.TemporaryDirectory(prefix="singac-race-") as folder:
             try:
-                rows.append(contest(title, WORKS[title], Path(folder), settings))
+                rows.append(contest(title, work, Path(folder), settings))
             except Broken as broken:
                 _say(f"{title} could not be raced: {broken}")
     return rows
