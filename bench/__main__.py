@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.contest import Row, Settings, contest
+from bench import table
+from bench.contest import Settings, contest
 from bench.contestant import Broken
-from bench.table import as_table
 from bench.works import CORES, WORKS, Work
 from singac.codegen.host import current
 from singac.codegen.peak import Machine
@@ -39,9 +39,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 3
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     settings = Settings(options.python, options.rounds, options.losses, Machine(CORES).gflops, _say)
-    works = {title: _with_peers(WORKS[title], options.peer) for title in _chosen(options.works)}
-    rows = _rows(works, settings)
-    print(f"{CORES} cores ({current().cpu}), {peers}\n\n{as_table(rows)}", end="")
+    print(f"{CORES} cores ({current().cpu}), {peers}\n\n{table.head()}", flush=True)
+    for title in _chosen(options.works):
+        _race(title, _with_peers(WORKS[title], options.peer), settings)
     return 0
 
 
@@ -68,16 +68,14 @@ def _with_peers(work: Work, names: Sequence[str] | None) -> Work:
     return replace(work, peers=peers or work.peers)
 
 
-def _rows(works: Mapping[str, Work], settings: Settings) -> list[Row]:
-    rows = []
-    for title, work in works.items():
-        _say(f"-- {title}")
-        with tempfile.TemporaryDirectory(prefix="singac-race-") as folder:
-            try:
-                rows.append(contest(title, work, Path(folder), settings))
-            except Broken as broken:
-                _say(f"{title} could not be raced: {broken}")
-    return rows
+def _race(title: str, work: Work, settings: Settings) -> None:
+    """The line of a work, as soon as it has been raced."""
+    _say(f"-- {title}")
+    with tempfile.TemporaryDirectory(prefix="singac-race-") as folder:
+        try:
+            print(table.line(contest(title, work, Path(folder), settings)), flush=True)
+        except Broken as broken:
+            _say(f"{title} could not be raced: {broken}")
 
 
 if __name__ == "__main__":

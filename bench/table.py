@@ -1,4 +1,4 @@
-"""Rows -> a Markdown table."""
+"""Rows -> the lines of a Markdown table."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ HEAD = (
 )  # fmt: skip
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    """A line for each work: ours beside the fastest peer."""
-    lines = [HEAD, tuple("---" for _ in HEAD), *map(_line, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def head() -> str:
+    return "\n".join((_cells(HEAD), _cells(["---"] * len(HEAD))))
+
+
+def line(row: Row) -> str:
+    """A work: ours beside the fastest peer."""
+    return _cells(_line(row))
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _line(row: Row) -> tuple[str, ...]:

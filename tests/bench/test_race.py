@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import race
+from bench import race, table
 from bench.__main__ import main
 from bench.contest import Rival, Row
 from bench.contestant import Broken, Contestant, Entry
 from bench.race import Ratio, Turn
-from bench.table import as_table
 
 ROOT = Path(__file__).parents[2]
 SLEEPER = """
@@ -97,8 +96,8 @@ def test_a_ratio_is_the_median_of_pairs() -> None:
 def test_the_table() -> None:
     rival = Rival("torch fused", 0.02, Ratio(2.0, 1.9, 2.1), 300 << 20, 1.2e-5)
     row = Row("MLP", 1.5, "ours -np 2", 0.01, 100 << 20, (rival,), 1, 15)
-    line = as_table([row]).splitlines()[-1]
-    assert line == (
+    assert table.head().count("|") == 2 * table.line(row).count("|")
+    assert table.line(row) == (
         "| MLP | -np 2 | 10 | torch fused | 20 | 2.00 (1.90 to 2.10) | 1.5 | yes | "
         "100 / 300 MiB | 1e-05 | 14 of 15 |"
     )
