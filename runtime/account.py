@@ -24,7 +24,7 @@ class Account:
         self._told: tuple[Plan, Reporter] | None = None
         self._begun = time.monotonic()
         self._best: Message | None = None
-        self._restarts = 0
+        self._restarts = self._sent = 0
         self._stopped_early = False
         self.step = 0
 
@@ -49,6 +49,8 @@ class Account:
     def take(self, message: Message) -> None:
         """An event of a process, if it is one for the user."""
         match message:
+            case {"event": "moved", "sent": int(sent)}:
+                self._sent += sent
             case {"event": str(event), "step": int(step)} if event in TOLD:
                 # A checkpoint is told when it is written, some steps after its own.
                 self.step = max(self.step, step)
@@ -81,6 +83,7 @@ class Account:
             "steps": self.step,
             "seconds": round(time.monotonic() - self._begun, 3),
         }
+        event |= {"bytes_sent": self._sent} if self._sent else {}
         event |= {"restarts": self._restarts} if self._restarts else {}
         event |= {"best": self._best} if self._best is not None else {}
         reporter.event(event)

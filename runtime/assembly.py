@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from runtime import capacity, checkpoint, snapshot
+from runtime import capacity, checkpoint, snapshot, tally
 from runtime import stub as stubs
 from runtime.channel import Line
 from runtime.crew import Crew
@@ -55,7 +55,12 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     timer = Timer(job.timings(rank)) if job.timed else None
     turn = Turn(job, rank) if job.in_turns else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer, turn)
-    return Crew([lambda: session.run(start, fault)], after=stub.free)
+
+    def after() -> None:
+        stub.free()
+        tally.tell(tally.total(session.trained, [session.moved]), line, job, rank)
+
+    return Crew([lambda: session.run(start, fault)], after)
 
 
 def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from runtime.stub import Arrays, Doubles, Floats, Gathered
+from runtime.tally import Tally
 
 
 class Desk(Arrays, Protocol):
@@ -15,6 +16,7 @@ class Desk(Arrays, Protocol):
     """
 
     squares: Doubles
+    tally: Tally
 
     def look(self) -> int:
         """Take in what has come; gives a number that changes when more comes."""

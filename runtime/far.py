@@ -20,6 +20,7 @@ from runtime.parcels import Parcels
 from runtime.post import ADDRESSES, Kind, Letter, Post, packed
 from runtime.progress import Mark, Phase
 from runtime.stub import SLOTS, Call, Doubles, Floats, Kernels, Sums, total
+from runtime.tally import Elsewhere, Tally
 from singac.plan.plan import Feed, Plan, Process, Pull, Push, Receive, Run, Send, Serve, Step
 
 
@@ -38,6 +39,7 @@ class FarStub:
         self.params: Floats = zeros(floats)
         self.gradients: Floats = zeros(floats)
         self.states: Floats = zeros(states * floats).reshape(states, floats)
+        self.tally, self._elsewhere = Tally(), Elsewhere(plan, process)
         self._post = Post(plan, world, process.worker)
         self._post.deliver = self._take
         served = [s for p in plan.processes if p.serve for s in p.serve.steps]
@@ -59,7 +61,9 @@ class FarStub:
         width = self._metrics + carried.doubles(plan)
         self._board: Doubles = np.zeros((SLOTS, self._size, width))
         ranks = [topology.rank_of_worker(w) for w in range(topology.workers)]
-        self._parcels = Parcels(plan, process, world, ranks, ADDRESSES, mark, self._complete)
+        self._parcels = Parcels(
+            plan, process, world, ranks, ADDRESSES, mark, self._complete, self.tally
+        )
 
     def owns_memory_of_node(self) -> bool:
         return True
@@ -169,6 +173,8 @@ class FarStub:
             gradient = packed(self.gradients[part.start : part.stop], self._topology.wire)
             to, slowest = self._first_server + part.server, self._slowest(step)
             self._post.send(to, Kind.GRADIENT, self._group, k, step, slowest, gradient)
+            if params := self._elsewhere.owned(k):
+                self.tally.add(gradient.nbytes, params)
 
     # Metrics, of the first group alone
 

@@ -13,6 +13,7 @@ from runtime.messages import zeros
 from runtime.post import Kind, Letter, Post, unpack
 from runtime.shared import slices_served
 from runtime.stub import Doubles, Floats, Gathered
+from runtime.tally import Tally
 from singac.plan.plan import Plan, Process
 
 
@@ -49,6 +50,7 @@ class FarDesk:
         self._asked: list[tuple[int, Floats, bool]] = []
         self._answer: Floats | None = None
         self._ends, self._wishes = 0, list[int]()
+        self.tally, self._rank = Tally(), process.rank
         self._post = Post(plan, world, topology.workers + process.server)
         self._post.deliver = self._take
 
@@ -68,6 +70,8 @@ class FarDesk:
                 place = self._inbox[group, letter.index][row]
                 unpack(letter.body, self._topology.wire, place)
                 self._pushes[group, letter.index] += 1
+                if self._is_elsewhere(letter.sender):
+                    self.tally.add(0, letter.body.nbytes)
             case Kind.SQUARES:
                 self._take_square(group, letter.number, letter.index, float(letter.doubles[0]))
             case Kind.BEGUN:
@@ -116,8 +120,13 @@ class FarDesk:
         """A slice to some workers of a group, given by their numbers in it."""
         part, number = self._plan.slices[index], self._done[group, index]
         params = self.params[part.start : part.stop]
-        for worker in to:
-            self._post.send(group * self._size + worker, kind, group, index, number, body=params)
+        for worker in (group * self._size + member for member in to):
+            self._post.send(worker, kind, group, index, number, body=params)
+            if kind is Kind.PARAM and self._is_elsewhere(worker):
+                self.tally.add(params.nbytes, 0)
+
+    def _is_elsewhere(self, worker: int) -> bool:
+        return self._topology.rank_of_worker(worker) != self._rank
 
     def weighed(self, group: int, index: int) -> None:
         step, square = self._done[group, index], self.squares[group, index : index + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.node import Node
 from runtime.places import FLOAT
 from runtime.stub import Doubles, Floats, Gathered
+from runtime.tally import Elsewhere, Tally
 from singac.plan.plan import Process
 
 
@@ -22,6 +23,7 @@ class NodeDesk:
         self.states: Floats = places.states[self._group]
         self.gradients: Floats = places.gradients[0][:0]
         self.squares: Doubles = places.squares
+        self.tally, self._elsewhere = Tally(), Elsewhere(plan, process)
         self._clips = plan.update.clip_norm > 0
         served = self._topology.groups_of(self._group)
         self._replicas = {g: places.seen_by(g) for g in served if not self._topology.in_memory(g)}
@@ -74,6 +76,8 @@ class NodeDesk:
         if group in self._replicas:
             seen = slice(part.start, part.stop)
             self._replicas[group][seen] = self.params[seen]
+        moved = self._elsewhere.pushed(index, group)
+        self.tally.add(moved, moved)
         self._node.arrive("updated", group, index)
         if self._clips:
             self._ring_all()

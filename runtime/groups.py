@@ -21,6 +21,7 @@ from runtime.node import Node
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.stub import RING, Call, Doubles, Floats, Kernels, Sums, total
+from runtime.tally import Elsewhere, Tally
 from singac.plan.plan import Feed, Process, Pull, Push, Receive, Run, Send, Step
 
 
@@ -43,6 +44,7 @@ class GroupStub:
         states = node.states if self._is_chief else node.states[:, :0]
         self.states: Floats = np.zeros_like(states)
         self._meetings = self._wishes = 0
+        self.tally, self._elsewhere = Tally(), Elsewhere(plan, process)
         self._mail = Mail(plan, process.worker)
         self._mail.place(*places.mail)
         self._mail.reset(None)
@@ -50,7 +52,7 @@ class GroupStub:
     # Exchanges
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
-        sequence = NativeSequence(self._node.threads, self._mark)
+        sequence = NativeSequence(self._node.threads, self._mark, self.tally)
         trains = any(isinstance(step, Push) for step in steps)
         if trains:
             self._keep_near(sequence)
@@ -81,11 +83,13 @@ class GroupStub:
                 for index in self._own(param):
                     updated = places.counter("updated", group, index)
                     sequence.wait(updated, 1, 0, Phase.AWAITING_PARAMS)
+                    sequence.moves(received=self._elsewhere.owned(index))
             case Push(param):
                 slices, own = self._node.plan.slices, self._own(param)
                 for index in own:
                     pushers = len(slices[index].workers_of(self._size))
                     sequence.arrive(places.counter("pushed", group, index), pushers)
+                    sequence.moves(sent=self._elsewhere.owned(index))
                 for server in dict.fromkeys(slices[index].server for index in own):
                     number = self._servers * self._topology.servers_per_group + server
                     sequence.arrive(places.counter("bell", number), 1)

@@ -91,6 +91,10 @@ class Job:
         """Where a process of a timed run writes what its steps took."""
         return self.folder / f"timings-{rank}.json"
 
+    def moved(self, rank: int) -> Path:
+        """Where a process of a timed run writes how many bytes it moved."""
+        return self.folder / f"moved-{rank}.json"
+
     def log(self, rank: int) -> Path:
         """Where a process writes what only a crash leaves behind."""
         return self.logs / f"process-{rank}.log"

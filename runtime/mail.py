@@ -8,6 +8,7 @@ of the others counts `taken`. A box is filled again when all have taken what it 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,7 @@ class Mail:
         target = self._targets.ctypes.data + 16 * step.exchange
         sequence.turn(counts.taken, target, counts.takers, Phase.AWAITING_PARTS)
         sequence.call(call.function, *call.arguments)
+        sequence.moves(sent=_floats(exchange.sent(self._member)) * FLOAT)
         sequence.arrive(counts.sent, counts.senders)
 
     def lower_receive(self, sequence: Sequence, step: Receive, kernels: Kernels) -> None:
@@ -97,6 +99,7 @@ class Mail:
             sequence.turn(counts.sent, target, counts.senders, Phase.AWAITING_PARTS)
         for call in gathered(kernels.moves, exchange, self._member, out, sources):
             sequence.call(call.function, *call.arguments)
+        sequence.moves(received=_floats(exchange.received(self._member)) * FLOAT)
         if takes:
             sequence.arrive(counts.taken, counts.takers)
 
@@ -111,6 +114,11 @@ class Mail:
         part = self._exchanges[index].held[member]
         address = self._box_base + self._boxes[own][member]
         return Tensor(address, padded(part.columns) * FLOAT, part)
+
+
+def _floats(shared: Iterable[tuple[int, Part]]) -> int:
+    """Of the parts that a worker shares with each of the others."""
+    return sum(part.elements for _, part in shared)
 
 
 def _box_floats(exchange: Exchange, member: int) -> int:

@@ -36,6 +36,7 @@ from runtime.stub import (
     Sums,
     total,
 )
+from runtime.tally import Tally
 from singac.codegen import native
 from singac.plan.plan import (
     Clip,
@@ -91,7 +92,7 @@ class MessageStub:
         self._server_ranks = _ranks([p.server for p in plan.processes])
         self._slices_of = [self._slices_seen(param) for param in range(len(plan.params))]
         self._served = slices_served(plan)
-        self._versions = [0] * len(plan.params)
+        self._versions, self.tally = [0] * len(plan.params), Tally()
         self._updates = dict.fromkeys(self._own_slices(), 0)
         self._allocate()
         self._squares: Doubles = np.zeros(len(plan.slices))
@@ -100,7 +101,7 @@ class MessageStub:
             self._open_requests_for_squares()
         tag = _tag(len(plan.slices), 0)
         ranks = self._worker_ranks
-        self._parcels = Parcels(plan, process, world, ranks, tag, mark, self._complete)
+        self._parcels = Parcels(plan, process, world, ranks, tag, mark, self._complete, self.tally)
         self._word = np.zeros(1, np.int8)
         self._announcing: list[MPI.Request] = []
         self._open_board()
@@ -268,6 +269,10 @@ class MessageStub:
             else:
                 MPI.Prequest.Startall(exchange.params_in)
                 MPI.Prequest.Startall(exchange.gradients_out)
+                self.tally.add(
+                    len(exchange.gradients_out) * part.floats * BYTES,
+                    len(exchange.params_in) * part.floats * BYTES,
+                )
 
     def _weigh(self, index: int, squares: NativeCall, step: int) -> None:
         exchange = self._exchanges[index]
@@ -300,6 +305,8 @@ class MessageStub:
         self._updates[index] = step + 1
         MPI.Prequest.Startall(exchange.gradients_in)
         MPI.Prequest.Startall(exchange.params_out)
+        size = self._plan.slices[index].floats * BYTES
+        self.tally.add(len(exchange.params_out) * size, len(exchange.gradients_in) * size)
 
     # Metrics: a slot is a buffer of every worker and a row of buffers of the chief.
 

@@ -6,7 +6,7 @@ what the other one needs and no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from mpi4py import MPI
 from runtime.exchange import FLOAT, Tensor, copied, gathered, packed
 from runtime.progress import Mark, Phase
 from runtime.stub import Call, Floats, Kernels, NativeCall
+from runtime.tally import Tally
 from singac.plan.plan import Buffer, Part, Plan, Process, Receive, Send
 
 Requests = list[MPI.Prequest]
@@ -46,7 +47,9 @@ class Parcels:
         first_tag: int,
         mark: Mark,
         complete: Complete,
+        tally: Tally,
     ) -> None:
+        self._tally = tally
         self._exchanges, self._mark, self._complete = plan.exchanges, mark, complete
         size = plan.topology.workers_per_group
         self._group, self._member = divmod(process.worker or 0, size)
@@ -104,6 +107,7 @@ class Parcels:
             self._wait(turn.sends)
             _do(packing)
             MPI.Prequest.Startall(turn.sends)
+            self._tally.add(_bytes(turn.going.values()), 0)
 
         return post
 
@@ -122,6 +126,7 @@ class Parcels:
             self._wait(turn.receives)
             _do(unpacking)
             MPI.Prequest.Startall(turn.receives)
+            self._tally.add(0, _bytes(turn.coming.values()))
 
         return take
 
@@ -146,6 +151,10 @@ class Parcels:
 
 def _tensor(kernels: Kernels, buffer: Buffer, part: Part) -> Tensor:
     return Tensor(kernels.place(buffer), buffer.stride * FLOAT, part)
+
+
+def _bytes(parcels: Iterable[Tensor]) -> int:
+    return sum(parcel.part.elements for parcel in parcels) * FLOAT
 
 
 def _do(calls: Sequence[NativeCall]) -> None:

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     PROGRESS = 12
     CENTRE = 13
     BEGUN = 14
+    LAST = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Post:
         self._threads = len(self._ranks)
         self._going: list[tuple[MPI.Request, Bytes]] = []
         self.deliver: Callable[[Letter], None] = _lost
-        self.taken = 0
+        self.taken = self._lasts = 0
 
     def send(
         self,
@@ -108,6 +109,9 @@ class Post:
             patience.until(found.Irecv(letter).Test, self._threads)
             kind, group, index, number, sender, slowest, *_ = letter[:HEAD].view(np.int64).tolist()
             self.taken += 1
+            if kind == Kind.LAST:
+                self._lasts += 1
+                continue
             body = letter[HEAD:]
             self.deliver(Letter(Kind(kind), group, index, number, sender, slowest, body))
         return self.taken
@@ -123,7 +127,12 @@ class Post:
             patience.until(look, self._threads)
 
     def close(self) -> None:
-        """All that was sent is on its way."""
+        """Take in what is still under way, and let the others do so: letters arrive in order, so
+        that behind the last of a sender there is none.
+        """
+        for to in range(self._threads):
+            self.send(to, Kind.LAST)
+        self.until(lambda: self._lasts == self._threads)
         self.until(lambda: all(request.Test() for request, _ in self._going))
 
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from runtime import counters
 from runtime.progress import PHASE, Mark, Phase
+from runtime.tally import Tally
 from runtime.trace import TracedMark
 from singac.codegen import native
 
@@ -114,9 +115,10 @@ end:
 
 
 class Sequence:
-    """Records in order. `mark` is told when a wait begins and ends."""
+    """Records in order. `mark` is told when a wait begins and ends, `tally` what was moved."""
 
-    def __init__(self, processes: int, mark: Mark) -> None:
+    def __init__(self, processes: int, mark: Mark, tally: Tally) -> None:
+        self._tally, self._sent, self._received = tally, 0, 0
         self._records: list[tuple[int, ...]] = []
         self._mark = mark
         self._run = native.load(_ir(), ("work_off",), _ir).function("work_off", 6)
@@ -156,18 +158,25 @@ class Sequence:
         """Count one arrival; the one that completes a group wakes the sleepers."""
         self._add(Kind.ARRIVE, counter, group)
 
+    def moves(self, *, sent: int = 0, received: int = 0) -> None:
+        """Count bytes that the records so far hand to other processes, or take from them."""
+        self._sent += sent
+        self._received += received
+
     def finished(self) -> Callable[[int], object]:
         """The sequence as a call that takes the step."""
         table = np.array(self._records, np.int64)
         address, count, run = table.ctypes.data, len(table), self._run
         spins, kernel, phase, kept = self._spins, self._kernel, self._phase, (table, self._kept)
         refusals: Mapping[int, Refusal] = self._refusals
+        tally, moved = self._tally, (self._sent, self._received)
 
         def work_off(step: int) -> None:
             assert kept, "the table lives as long as the call"
             refused = run(address, count, step, spins, kernel, phase)
             if refused:
                 refusals[refused](step)
+            tally.add(*moved)
 
         return work_off
 

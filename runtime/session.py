@@ -11,6 +11,7 @@ from runtime.chief import Chief, slot_of
 from runtime.faults import Fault
 from runtime.progress import Mark, Phase
 from runtime.stub import TEST_SLOT, VALIDATE_SLOT, Meeting, Stub
+from runtime.tally import Tally
 from runtime.timing import Timer
 from runtime.turns import Turn
 from runtime.worker import TEST, VALIDATE, Worker
@@ -50,6 +51,7 @@ class Session:
         self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
         self._checkpoints, self._timer, self._turn = checkpoints, timer, turn
         self._tests = self._validations = 0
+        self.moved, self.trained = Tally(), 0
 
     def run(self, start: Start, fault: Fault) -> None:
         """Return when training has ended and every process has come to its end."""
@@ -65,7 +67,10 @@ class Session:
             self._mark.phase(Phase.COMPUTING)
             if self._is_chief:
                 self._stub.begin(step)
+            before = self._stub.tally.now
             self._worker.train(step)
+            self.moved.add(*self._stub.tally.since(before))
+            self.trained += 1
             if self._tells:
                 self._stub.post(*slot_of(step - start.step), self._worker.given)
             done = step + 1

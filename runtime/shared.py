@@ -25,6 +25,7 @@ from runtime.mail import Mail
 from runtime.progress import Mark, Phase
 from runtime.sequence import Sequence as NativeSequence
 from runtime.stub import RING, SLOTS, Call, Doubles, Floats, Gathered, Kernels, Sums, total
+from runtime.tally import Elsewhere, Tally
 from runtime.window import ALIGNMENT, Window
 from singac.plan.plan import (
     Clip,
@@ -56,7 +57,8 @@ class SharedStub:
         self._pushers = [s.workers_of(self._workers) for s in plan.slices]
         self._param_names = [plan.params[s.param].name for s in plan.slices]
         self._worker, self._node, self._mark = process.worker, node, mark
-        self._first_step = 0
+        self._first_step, self.tally = 0, Tally()
+        self._elsewhere = Elsewhere(plan, process)
         self._counters = Counters(self._processes)
         self._mail = Mail(plan, process.worker)
         self._allocate(plan)
@@ -130,7 +132,7 @@ class SharedStub:
                 self._counters.wait(self._updated[index], step)
 
     def lower(self, steps: Sequence[Step], kernels: Kernels) -> list[Call]:
-        sequence = NativeSequence(self._processes, self._mark)
+        sequence = NativeSequence(self._processes, self._mark, self.tally)
         for step in steps:
             self._lower(sequence, step, kernels)
         return [sequence.finished()] if steps else []
@@ -143,9 +145,11 @@ class SharedStub:
             case Pull(param):
                 for index in self._own(param):
                     sequence.wait(self._updated[index], 1, 0, Phase.AWAITING_PARAMS)
+                    sequence.moves(received=self._elsewhere.owned(index))
             case Push(param):
                 for index in self._own(param):
                     sequence.arrive(self._pushed[index], len(self._pushers[index]))
+                    sequence.moves(sent=self._elsewhere.owned(index))
             case Serve(index):
                 self._lower_serve(sequence, index, kernels)
             case Norm(index):
@@ -186,6 +190,8 @@ class SharedStub:
         self._await_gradients(sequence, index)
         sequence.call(call.function, *call.arguments, refused=refused)
         sequence.arrive(self._updated[index], 1)
+        moved = self._elsewhere.pushed(index)
+        sequence.moves(sent=moved, received=moved)
 
     def _await_gradients(self, sequence: NativeSequence, index: int) -> None:
         pushers = self._pushers[index]

@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.tally import Tally
 from singac.codegen.load import Moves
 from singac.plan.plan import Buffer, Step
 
@@ -93,7 +94,9 @@ class Spaces(Arrays, Protocol):
 
 
 class Stub(Spaces, Protocol):
-    """Memory of a process and its exchanges."""
+    """Memory of a process and its exchanges; `tally` has what was moved, tests included."""
+
+    tally: Tally
 
     def begin(self, step: int) -> None:
         """Say that a step begins and all of those before is saved (said by the chief alone)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from runtime import checkpoint, snapshot
+from runtime import checkpoint, snapshot, tally
 from runtime.assembly import node_of, shares_memory
 from runtime.channel import Line
 from runtime.crew import Crew, Duty
@@ -64,6 +64,7 @@ def assemble(
     ahead = start.ahead(plan.examples_a_step)
     feeds = prepared(plan, data_folder(job), ahead)
     duties: list[Duty] = []
+    sessions: list[Session] = []
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
@@ -73,10 +74,18 @@ def assemble(
                 worker.resume(resumed)
             timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
             session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
+            sessions.append(session)
             duties.append(partial(session.run, start, fault))
         if process.server is not None:
             desk, at = desks[process.server], mark.thread()
             duties.append(Serving(plan, process, native, desk, at, start.step).run)
     if not stubs and job.timed:
         duties.append(Timer(job.timings(rank)).write)
-    return Crew(duties, after=site.free)
+
+    def after() -> None:
+        site.free()
+        moved = [*(s.moved for s in sessions), *(d.tally for d in desks.values())]
+        steps = max((s.trained for s in sessions), default=0)
+        tally.tell(tally.total(steps, moved), line, job, rank)
+
+    return Crew(duties, after)

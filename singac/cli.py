@@ -163,7 +163,7 @@ def _analyze(compiled: Sequence[Compiled], out: str | None) -> int:
     told = []
     for one in compiled:
         found = trial.time_apart(one, ANALYZED_STEPS, _data_folder())
-        told.append(measured.as_text(found.plan, found.spans, found.traced))
+        told.append(measured.as_text(found.plan, found.spans, found.traced, found.moved))
     _put("\n".join(told), out)
     return 0
 
@@ -326,8 +326,8 @@ def bench(arguments: Arguments) -> int:
     from singac.compile import compile_file
 
     for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
-        plan, timings = trial.time_steps(one, arguments.steps, _data_folder())
-        found = timed.figures(plan, timings, fma_peak())
+        run = trial.time_steps(one, arguments.steps, _data_folder())
+        found = timed.figures(run.plan, run.timings, run.moved, fma_peak())
         print(timed.as_json(found) if arguments.json else timed.as_text(found))
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
+from runtime.tally import Moved
 from runtime.timeline import Row, Span
 from runtime.timing import WARM_UP
 from runtime.trace import Traced
@@ -60,13 +61,18 @@ def _split(steps: Sequence[Step], places: Sequence[tuple[int, ...]]) -> Iterator
             yield step
 
 
-def as_text(plan: Plan, spans: Sequence[Sequence[Span]], traced: Sequence[Traced]) -> str:
+def as_text(
+    plan: Plan,
+    spans: Sequence[Sequence[Span]],
+    traced: Sequence[Traced],
+    moved: Sequence[Moved],
+) -> str:
     """Measured beside expected: of each layer, of each process, and of the whole step.
 
     `plan` is the one that ran, each operation apart.
     """
     own = [[s for s in one if s.step >= WARM_UP] for one in spans]
-    parts = (_layers(plan, own[0]), _processes(plan, own, traced), _steps(plan, own))
+    parts = (_layers(plan, own[0]), _processes(plan, own, traced, moved), _steps(plan, own))
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,10 +116,16 @@ def _is_of(span: Span, position: int) -> bool:
     return span.label is not None and span.label.position == position
 
 
-def _processes(plan: Plan, spans: Sequence[Sequence[Span]], traced: Sequence[Traced]) -> str:
-    """What each did in a step, and how its memory grew; 16 of them at most."""
+def _processes(
+    plan: Plan,
+    spans: Sequence[Sequence[Span]],
+    traced: Sequence[Traced],
+    moved: Sequence[Moved],
+) -> str:
+    """What each did and sent in a step, and how its memory grew; 16 of them at most."""
     rows = []
-    for process, own, left in list(zip(plan.processes, spans, traced, strict=True))[:16]:
+    processes = list(zip(plan.processes, spans, traced, moved, strict=True))[:16]
+    for process, own, left, counted in processes:
         steps = max(len({s.step for s in own}), 1)
         spent = [sum(s.stop - s.start for s in own if s.row is row) / 1e9 / steps for row in Row]
         grown = left.memory.after - left.memory.before
@@ -123,7 +135,8 @@ def _processes(plan: Plan, spans: Sequence[Sequence[Span]], traced: Sequence[Tra
                 *(duration(spent[row]) for row in (Row.COMPUTE, Row.EXCHANGE, Row.WAIT)),
                 size(max(grown, 0)),
                 size(process.memory.total),
-                size(process.bytes_sent),
+                f"{counted.sent // max(counted.steps, 1):,}",
+                f"{process.bytes_sent:,}",
             )
         )
     head = (
@@ -133,7 +146,8 @@ def _processes(plan: Plan, spans: Sequence[Sequence[Span]], traced: Sequence[Tra
         "waits",
         "memory grown",
         "planned",
-        "planned to send",
+        "bytes sent",
+        "planned",
     )
     return table(head, rows)
 

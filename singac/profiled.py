@@ -88,7 +88,7 @@ def profile(compiled: Compiled, process: int, steps: int, cache: str) -> Profile
     plan = compiled.plan
     machine = Machine(min(len(plan.processes), len(os.sched_getaffinity(0))))
     before = _rates(machine)
-    _, timings = time_steps(compiled, steps, cache)
+    timings = time_steps(compiled, steps, cache).timings
     found, after = time_apart(compiled, steps, cache), _rates(machine)
     best = Rates(max(before.gflops, after.gflops), max(before.gbytes, after.gbytes))
     worker = next(p.rank for p in plan.processes if p.worker == 0)

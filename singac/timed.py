@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from runtime.tally import Moved
 from runtime.timing import WARM_UP, Timings
 from singac.plan.plan import Every, Initialiser, Param, Plan
+from singac.plan.show import size
 
 NEVER = Every()
 GIGA = 1e9
@@ -38,8 +40,9 @@ def _drawn(param: Param) -> Param:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What training costs. `data_share` is the part of a step that copying and scaling its examples
-    takes; `peak_rss_bytes` is of the process that held most; the peak is that of the cores used."""
+    """What training costs. `bytes_per_step` change hands between processes; `data_share` is the
+    part of a step that copying and scaling its examples takes; `peak_rss_bytes` is of the process
+    that held most; the peak is that of the cores used."""
 
     net: str
     processes: int
@@ -50,11 +53,14 @@ class Figures:
     gflops: float
     fma_peak_gflops: float
     peak_fraction: float
+    bytes_per_step: int
     data_share: float
     peak_rss_bytes: int
 
 
-def figures(plan: Plan, timings: Sequence[Timings], core_peak: float) -> Figures:
+def figures(
+    plan: Plan, timings: Sequence[Timings], moved: Sequence[Moved], core_peak: float
+) -> Figures:
     """From what each process measured, in the order of ranks; `core_peak` is in GFLOP/s."""
     workers = [timings[p.rank] for p in plan.processes if p.worker is not None]
     steps = workers[0].steps
@@ -71,6 +77,7 @@ def figures(plan: Plan, timings: Sequence[Timings], core_peak: float) -> Figures
         gflops=gflop / seconds,
         fma_peak_gflops=peak,
         peak_fraction=gflop / seconds / peak,
+        bytes_per_step=sum(m.sent for m in moved) // max(m.steps for m in moved),
         data_share=max(t.feeding / sum(t.steps) for t in workers),
         peak_rss_bytes=max(t.peak_rss_bytes for t in timings),
     )
@@ -94,4 +101,5 @@ def as_text(found: Figures) -> str:
         f"{found.gflop_per_step:.4g} GFLOP a step, {found.gflops:.1f} GFLOP/s, "
         f"{found.peak_fraction:.0%} of the peak of {found.fma_peak_gflops:.0f}; "
         f"{found.data_share:.2%} of the time for data; {found.peak_rss_bytes / 2**20:.0f} MiB"
+        + (f"; {size(found.bytes_per_step)} between processes" if found.bytes_per_step else "")
     )

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import launch, timeline, timing
+from runtime import launch, tally, timeline, timing
 from runtime.job import Job
+from runtime.tally import Moved
 from runtime.timeline import Span
 from runtime.timing import Timings
 from runtime.trace import Traced
@@ -52,11 +53,25 @@ def _run(compiled: Compiled, plan: Plan, cache: str, traced: bool = False) -> It
         yield job
 
 
-def time_steps(compiled: Compiled, steps: int, cache: str) -> tuple[Plan, list[Timings]]:
-    """What each process measured, by rank. Raises `Failed`, `Ended`."""
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A plan, and what each of its processes measured and moved, by rank."""
+
+    plan: Plan
+    timings: Sequence[Timings]
+    moved: Sequence[Moved]
+
+
+def time_steps(compiled: Compiled, steps: int, cache: str) -> Timed:
+    """Run the plan as it is. Raises `Failed`, `Ended`."""
     plan = timed(compiled.plan, steps)
     with _run(compiled, plan, cache) as job:
-        return plan, [timing.read(job.timings(rank)) for rank in range(job.processes)]
+        timings = [timing.read(job.timings(rank)) for rank in range(job.processes)]
+        return Timed(plan, timings, _moved(job))
+
+
+def _moved(job: Job) -> list[Moved]:
+    return [tally.read(job.moved(rank)) for rank in range(job.processes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,7 @@ class Apart:
     plan: Plan
     traced: Sequence[Traced]
     spans: Sequence[Sequence[Span]]
+    moved: Sequence[Moved]
 
 
 def time_apart(compiled: Compiled, steps: int, cache: str) -> Apart:
@@ -76,5 +92,6 @@ def time_apart(compiled: Compiled, steps: int, cache: str) -> Apart:
         raise Failed([Diagnostic("SG0606", message, help=help, exit=Exit.USAGE)])
     plan = timed(apart(compiled.plan), steps)
     with _run(compiled, plan, cache, traced=True) as job:
-        traced = timeline.read_all(job)
-    return Apart(plan, traced, [timeline.spans(rank, own) for rank, own in enumerate(traced)])
+        traced, moved = timeline.read_all(job), _moved(job)
+    spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
+    return Apart(plan, traced, spans, moved)

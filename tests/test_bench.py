@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.tally import Moved
 from runtime.timing import WARM_UP, Timer, Timings, read
 from singac.cli import main
 from singac.compile import compile_file
@@ -15,7 +16,8 @@ from singac.timed import figures, timed
 
 KEYS = [
     "format_version", "net", "processes", "steps", "step_seconds", "examples_per_second",
-    "gflop_per_step", "gflops", "fma_peak_gflops", "peak_fraction", "data_share", "peak_rss_bytes",
+    "gflop_per_step", "gflops", "fma_peak_gflops", "peak_fraction", "bytes_per_step", "data_share",
+    "peak_rss_bytes",
 ]  # fmt: skip
 
 
@@ -67,6 +69,8 @@ def test_bench_tells_what_real_steps_took(started: Path, capfd: pytest.CaptureFi
     assert 0 < told["data_share"] < 1
     assert 0 < told["peak_fraction"] < 1
     assert told["peak_rss_bytes"] > 10_000_000
+    plan = compile_file("arms.singa", Choices(np=2))[0].plan
+    assert told["bytes_per_step"] == sum(p.bytes_sent for p in plan.processes) > 0
     assert sorted(p.name for p in started.iterdir()) == ["arms.csv", "arms.singa"]
 
 
@@ -75,7 +79,8 @@ def test_figures_follow_from_the_plan_and_the_times(started: Path) -> None:
     plan = timed(compiled.plan, 7)
     assert plan.training.steps == WARM_UP + 7
     first = Timings([0.1, 0.2, 0.3], 0.06, 5)
-    found = figures(plan, [first, Timings([9.0, 9.0, 9.0], 0.27, 8)], core_peak=1e6)
+    moved = [Moved(10, 5000, 3000), Moved(10, 3000, 5000)]
+    found = figures(plan, [first, Timings([9.0, 9.0, 9.0], 0.27, 8)], moved, core_peak=1e6)
     gflop = sum(p.flops for p in plan.processes) / 1e9
     assert gflop > 60 * 2 * (2 * 32 + 32 * 32 + 32 * 3) * 2 / 1e9, "forward and most of backward"
     assert found.gflop_per_step == pytest.approx(gflop)
@@ -84,6 +89,7 @@ def test_figures_follow_from_the_plan_and_the_times(started: Path) -> None:
     assert found.examples_per_second == pytest.approx(60 / 0.2)
     assert found.data_share == pytest.approx(0.1)
     assert found.peak_rss_bytes == 8
+    assert found.bytes_per_step == 800
 
 
 def test_the_warm_up_does_not_count(tmp_path: Path) -> None:

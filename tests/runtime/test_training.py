@@ -103,6 +103,7 @@ def test_the_events_are_those_of_the_contract(told: tuple[Finished, Path]) -> No
     seconds = end.pop("seconds")
     assert isinstance(seconds, float)
     assert seconds > 0
+    assert end.pop("bytes_sent") % 10 == 0, "as many in each step"
     assert end == {"event": "end", "status": "ok", "net": "regression", "steps": 10}
     assert start == {
         "event": "start", "format_version": "1.0", "net": "regression", "processes": 2,
