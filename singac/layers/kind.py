@@ -74,7 +74,12 @@ class Use:
 
     def stream_of(self, role: str) -> int:
         """What seeds the random numbers of a tensor that is drawn beside the layer's own."""
-        return zlib.crc32(self.inner(role).encode()) >> 1
+        return stream_of(self.inner(role))
+
+
+def stream_of(name: str) -> int:
+    """What seeds the random numbers of a tensor: it depends on its name alone."""
+    return zlib.crc32(name.encode()) >> 1
 
 
 def inner_name(layer: str, role: str) -> str:

@@ -140,6 +140,11 @@ class Topology:
         return -(-self.workers // self.workers_per_process)
 
     @property
+    def is_lone(self) -> bool:
+        """Whether one thread does everything."""
+        return self.workers == self.processes == 1 and self.servers == 1
+
+    @property
     def asynchronous(self) -> bool:
         """Whether there are worker groups that do not wait for each other."""
         return self.worker_groups > 1
@@ -189,11 +194,15 @@ class Topology:
 
     def seats(self) -> tuple[Seat, ...]:
         """All threads, those of a process together; its first worker sits with its first server."""
+        workers: list[list[int]] = [[] for _ in range(self.processes)]
+        servers: list[list[int]] = [[] for _ in range(self.processes)]
+        for worker in range(self.workers):
+            workers[self.rank_of_worker(worker)].append(worker)
+        for server in range(self.servers):
+            servers[self.rank_of_server(server)].append(server)
         found = []
-        for rank in range(self.processes):
-            workers = [w for w in range(self.workers) if self.rank_of_worker(w) == rank]
-            servers = [s for s in range(self.servers) if self.rank_of_server(s) == rank]
-            for thread, (worker, server) in enumerate(zip_longest(workers, servers)):
+        for rank, own in enumerate(zip(workers, servers, strict=True)):
+            for thread, (worker, server) in enumerate(zip_longest(*own)):
                 found.append(Seat(rank, thread, worker, server))
         return tuple(found)
 

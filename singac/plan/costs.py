@@ -130,8 +130,8 @@ class _Costs:
             return 0, 0
         items = self.phases.of("train", self.member).items
         exchanges = [i.exchange for i in items if isinstance(i, Redistribute)]
-        moved = [estimate.exchanged_bytes(exchange, self.member) for exchange in exchanges]
-        return sum(out for out, _ in moved), sum(back for _, back in moved)
+        moved = [self.phases.traffic(exchange) for exchange in exchanges]
+        return sum(t.sent[self.member] for t in moved), sum(t.received[self.member] for t in moved)
 
 
 def _mail_bytes(phase: Phase, member: int) -> int:

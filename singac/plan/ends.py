@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from singac.plan.faults import (
     DuplicateReceive,
@@ -35,8 +35,8 @@ def parts_match(plan: Plan, phase: str) -> None:
     for number in dict.fromkeys(step.exchange for _, step in ends):
         for group in _groups_of(plan, phase):
             workers = range(group * size, (group + 1) * size)
-            senders = [k for k, w in enumerate(workers) if (Send, number, w) in places]
-            takers = [k for k, w in enumerate(workers) if (Receive, number, w) in places]
+            senders = {k: w for k, w in enumerate(workers) if (Send, number, w) in places}
+            takers = {k: w for k, w in enumerate(workers) if (Receive, number, w) in places}
             _ends_meet(plan.exchanges[number], senders, takers)
 
 
@@ -78,7 +78,7 @@ def _part_fits(exchange: Exchange, member: int, step: Send | Receive) -> None:
         raise MisplacedPart(f"worker {member} does not use its own part in {exchange.name}")
 
 
-def _ends_meet(exchange: Exchange, senders: Sequence[int], takers: Sequence[int]) -> None:
+def _ends_meet(exchange: Exchange, senders: Container[int], takers: Container[int]) -> None:
     for member in range(len(exchange.held)):
         if exchange.sends(member) and member not in senders:
             raise MissingSend(f"worker {member} does not send its part of {exchange.name}")

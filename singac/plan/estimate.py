@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from singac.layers.exchange import Exchange
 from singac.layers.expression import size
 from singac.plan.plan import Slice, Update
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FLOAT_BYTES = 4
 
@@ -15,12 +22,30 @@ def update_flops(update: Update, piece: Slice, workers: int) -> int:
     return piece.floats * (workers - 1 + norm + sum(size(e) for _, e in update.assigns))
 
 
-def exchanged_bytes(exchange: Exchange, worker: int) -> tuple[int, int]:
-    """What a worker sends to and receives from the others of its group in an exchange."""
-    held, wanted, workers = exchange.held, exchange.wanted, len(exchange.held)
-    if held.count(held[worker]) == wanted.count(wanted[worker]) == workers:  # all do alike
-        moved = held[worker].shared_with(wanted[worker]).elements * (workers - 1) * FLOAT_BYTES
-        return moved, moved
-    sent = sum(part.elements for _, part in exchange.sent(worker))
-    received = sum(part.elements for _, part in exchange.received(worker))
-    return sent * FLOAT_BYTES, received * FLOAT_BYTES
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes that each worker of a group sends to and receives from the others in an exchange."""
+
+    sent: tuple[int, ...]
+    received: tuple[int, ...]
+
+
+def traffic(exchange: Exchange) -> Traffic:
+    """What an exchange moves: whatever one worker holds and another one wants."""
+    import numpy as np
+
+    held, wanted = (
+        np.array([(p.row, p.row + p.rows, p.column, p.column + p.columns) for p in parts])
+        for parts in (exchange.held, exchange.wanted)
+    )
+
+    def common(start: int) -> NDArray[np.int_]:
+        """Rows (columns) that lie in both, [who holds][who wants]."""
+        first = np.maximum(held[:, None, start], wanted[None, :, start])
+        last = np.minimum(held[:, None, start + 1], wanted[None, :, start + 1])
+        shared: NDArray[np.int_] = np.maximum(last - first, 0)
+        return shared
+
+    moved = common(0) * common(2) * FLOAT_BYTES
+    np.fill_diagonal(moved, 0)
+    return Traffic(tuple(moved.sum(axis=1).tolist()), tuple(moved.sum(axis=0).tolist()))

@@ -9,12 +9,11 @@ overlap with the computing of other layers:
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from singac.layers.expression import Expression, Variable, add, number
-from singac.layers.kind import Operand, Pair, Use, Wanted, columns, inner_name
+from singac.layers.kind import Operand, Pair, Use, Wanted, columns, inner_name, stream_of
 from singac.layers.loss import LOSS
 from singac.layers.operations import Assign, Operation, Pointwise, reads, writes
 from singac.layers.time import base_of, shift_of, shifted, steps_of
@@ -239,7 +238,7 @@ def use_of(graph: NetGraph, batch: int, layer: Layer, metrics: Mapping[str, str]
     params = {
         u.role: Operand(u.name, graph.params[u.name].shape, u.transposed) for u in layer.params
     }
-    stream = zlib.crc32(layer.name.encode()) >> 1
+    stream = stream_of(layer.name)
     name, shape, settings, steps = layer.name, layer.shape, layer.settings, layer.steps
     return Use(name, shape, settings, sources, params, stream, batch * steps, metrics, steps)
 

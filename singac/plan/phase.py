@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from singac.layers.exchange import group_sum
+from singac.layers.exchange import Exchange, group_sum
 from singac.layers.expression import Variable
 from singac.layers.kind import Gibbs
 from singac.layers.operations import Assign, GroupSum, Operation, Pointwise, Redistribute
@@ -14,7 +14,9 @@ from singac.model.resolve import Model
 from singac.partition.connect import WorkerNet
 from singac.partition.partition import PartitionedNet
 from singac.partition.pieces import lying
+from singac.plan.alike import drawn_in_place, likeness
 from singac.plan.contrast import contrast_order
+from singac.plan.estimate import Traffic, traffic
 from singac.plan.fuse import fuse
 from singac.plan.items import Item, PullParam, PushParam, gradient_of
 from singac.plan.memory import memories, views
@@ -61,6 +63,8 @@ class Phases:
     scratch: Scratch
     watched: tuple[str, ...] = ()
     _known: dict[tuple[str, int, int], Phase] = field(default_factory=dict)
+    _traffic: dict[str, Traffic] = field(default_factory=dict)
+    _alike: dict[tuple[object, ...], Phase] = field(default_factory=dict)
     _flows: list[Flow] = field(default_factory=list)
     _learned: dict[str, None] = field(default_factory=dict)
 
@@ -69,8 +73,17 @@ class Phases:
         net, rows = self.net.nets[member], self.net.rows[member].size
         key = (name, id(net), rows)
         if key not in self._known:
-            self._known[key] = self._phase(name, net, rows)
+            like = name, rows, likeness(net)
+            first = self._alike.get(like)
+            made = self._phase(name, net, rows) if first is None else self._elsewhere(first, net)
+            self._known[key] = self._alike[like] = made
         return self._known[key]
+
+    def _elsewhere(self, phase: Phase, net: WorkerNet) -> Phase:
+        """The phase of a net like another one's, where its own pieces lie."""
+        buffers = phase.buffers | {b.name: b for b in self._fixed_buffers(net)}
+        items = drawn_in_place(phase.items, net)
+        return replace(phase, items=items, buffers=buffers, inputs=_inputs(net, buffers))
 
     def tests(self) -> bool:
         """Whether there is anything to test or validate on."""
@@ -84,6 +97,12 @@ class Phases:
                 if member == 0 or net is not self.net.nets[member - 1]:
                     self._learned |= dict.fromkeys(self.of("train", member).learned)
         return tuple(self._learned)
+
+    def traffic(self, exchange: Exchange) -> Traffic:
+        """What an exchange of some phase moves."""
+        if exchange.name not in self._traffic:
+            self._traffic[exchange.name] = traffic(exchange)
+        return self._traffic[exchange.name]
 
     def _phase(self, name: str, net: WorkerNet, rows: int) -> Phase:
         trains, batch = name == "train", self.model.train.training.batch
@@ -105,11 +124,7 @@ class Phases:
             offsets[kept] = at
             at += tensors[kept].bytes(rows)
         buffers |= views(items, tensors, rows, offsets)
-        inputs = tuple(
-            Input(f.field, buffers[f.layer], f.column, f.whole)
-            for f in net.fed
-            if f.layer in buffers
-        )
+        inputs = _inputs(net, buffers)
         carried = tuple(buffers[n] for n in order.carried)
         return Phase(items, buffers, inputs, carried, offsets[SCRATCH], arena + 2 * first)
 
@@ -173,6 +188,11 @@ class Phases:
         for k, metric in enumerate(metrics_of(self.net.graph)):
             found.append(Buffer(metric_buffer(metric), Space.METRICS, 8 * k, 1, 1))
         return found
+
+
+def _inputs(net: WorkerNet, buffers: Mapping[str, Buffer]) -> tuple[Input, ...]:
+    fed = (f for f in net.fed if f.layer in buffers)
+    return tuple(Input(f.field, buffers[f.layer], f.column, f.whole) for f in fed)
 
 
 def computed(items: Sequence[Item]) -> list[Operation]:

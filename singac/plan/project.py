@@ -102,6 +102,8 @@ class _Projector:
     stretches: dict[Stretch, int] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    # The stretch before an item of a phase: workers that do alike have one phase.
+    runs: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def process(self, seat: Seat) -> Process:
         topology, worker, server = self.model.cluster.topology, seat.worker, seat.server
@@ -150,7 +152,7 @@ class _Projector:
         served = self._serving(server) if turns and server is not None else []
         if worker is None:
             return Program(name, tuple(served), (), ())
-        lone, member = len(topology.seats()) == 1, self._member(worker)
+        lone, member = topology.is_lone, self._member(worker)
         phase, rows = self.phases.of(name, member), self.net.rows[member].size
         steps = self._steps(name, phase, rows, lone, member)
         buffers = tuple(phase.buffers.values())
@@ -187,28 +189,32 @@ class _Projector:
         waiting: list[Operation] = []
         pushes: list[Step] = []
 
-        def flush() -> None:
+        def flush(position: int) -> None:
             if waiting:
-                steps.append(Run(self._stretch(name, tuple(waiting), phase, rows)))
+                key = id(phase), position
+                if key not in self.runs:
+                    self.runs[key] = self._stretch(name, tuple(waiting), phase, rows)
+                steps.append(Run(self.runs[key]))
                 waiting.clear()
 
-        for item in phase.items:
+        for position, item in enumerate((*phase.items, None)):
             match item:
                 case PullParam(param):
                     if not lone:
-                        flush()
+                        flush(position)
                         steps.append(Pull(index[param]))
                 case PushParam(param) if lone:
                     pushes.append(Push(index[param]))
                 case PushParam(param):
-                    flush()
+                    flush(position)
                     steps.append(Push(index[param]))
                 case Redistribute():
-                    flush()
+                    flush(position)
                     steps += self._exchange(item, phase, member)
+                case None:
+                    flush(position)
                 case _:
                     waiting.append(item)
-        flush()
         return steps + pushes
 
     def _exchange(self, item: Redistribute, phase: Phase, member: int) -> list[Step]:

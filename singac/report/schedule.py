@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from singac.partition.machine import Machine
-from singac.plan.estimate import exchanged_bytes
+from singac.plan.estimate import Traffic, traffic
 from singac.plan.plan import (
     Clip,
     Feed,
@@ -110,12 +110,14 @@ class _Player:
     pushers: dict[int, list[Process]] = field(init=False)
     weighers: int = field(init=False)
     runs: list[float] = field(init=False)
+    traffic: list[Traffic] = field(init=False)
     places: Mapping[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
         plan = self.plan
         self.lanes = [_Lane(p, p.train.steps) for p in plan.processes]
         self.runs = [stretch_cost(s).seconds(self.machine) for s in plan.stretches]
+        self.traffic = [traffic(exchange) for exchange in plan.exchanges]
         self.places = hosts(plan)
         self.pushers = {}
         for lane in self.lanes:
@@ -148,8 +150,7 @@ class _Player:
                 )
                 self.pushed.setdefault(param, {})[rank] = lane.now
             case Send(number):
-                exchange = self.plan.exchanges[number]
-                size = exchanged_bytes(exchange, member_of(self.plan, lane.process))[0]
+                size = self.traffic[number].sent[member_of(self.plan, lane.process)]
                 self._spend(lane, Doing.EXCHANGE, self._moving(size))
                 self.sent.setdefault(number, {})[rank] = lane.now
             case Receive(number):

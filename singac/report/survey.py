@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from singac.plan.estimate import exchanged_bytes
+from singac.plan.estimate import traffic
 from singac.plan.plan import Held, Plan, Process, Pull, Push, Send, Serve, Slice
 
 FLOAT_BYTES = 4
@@ -156,13 +156,13 @@ def _pushed_and_pulled(plan: Plan) -> Iterator[Move]:
 def _exchanged(plan: Plan) -> Iterator[Move]:
     """What workers of a group hand each other in a step."""
     bytes_of = [0] * len(plan.exchanges)
+    moved = [traffic(exchange) for exchange in plan.exchanges]
     for process in plan.processes:
         for step in process.train.steps:
             if isinstance(step, Send):
-                exchange = plan.exchanges[step.exchange]
-                bytes_of[step.exchange] += exchanged_bytes(exchange, member_of(plan, process))[0]
-    for exchange, moved in zip(plan.exchanges, bytes_of, strict=True):
-        yield Move(exchange.name, "workers", "workers", moved)
+                bytes_of[step.exchange] += moved[step.exchange].sent[member_of(plan, process)]
+    for exchange, total in zip(plan.exchanges, bytes_of, strict=True):
+        yield Move(exchange.name, "workers", "workers", total)
 
 
 def _param_users(plan: Plan, kind: type[Push] | type[Pull]) -> list[list[Process]]:
