@@ -41,7 +41,9 @@ campaign-partition:
 
 # A hundred processes killed at random; every job must end as if nothing had been.
 campaign-kill:
-	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --count 100
+	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --scene any --count 100
+	for scene in start saving trains groups supervisor; do \
+	    PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --scene $$scene --count 20 || exit 1; done
 
 # Crashes at every point of a writing, and a thousand damaged checkpoints.
 campaign-checkpoints:

@@ -42,34 +42,19 @@ class Finished:
         return self.stderr.rstrip().splitlines()[-1]
 
 
-class Running:
-    """A run that has been started in a folder of its own."""
+class Started:
+    """A command that runs a job in a folder of its own, `singac run` or what it does."""
 
     def __init__(
-        self,
-        plan: Plan,
-        folder: Path,
-        resume: Path | None = None,
-        json: bool = True,
-        working_folder: Path = ROOT,
-        max_restarts: int = 0,
-        inside: Sequence[str] = (),
-        hosts: tuple[tuple[str, int], ...] = (),
-        launcher_exec: str = "",
-        **env: str,
+        self, command: Sequence[str], folder: Path, working_folder: Path = ROOT, **env: str
     ) -> None:
         self.folder, self._started = folder, time.monotonic()
         self._before = _shared_files()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-        drive = str(Path(__file__).with_name("drive.py"))
-        job = _prepare(plan, folder, resume, json, max_restarts)
-        job = dataclasses.replace(job, hosts=hosts, launcher_exec=launcher_exec)
-        (folder / "given.json").write_text(_json(job))
         # To a file: a test that waits reads no pipe, and a full one would hold up the supervisor.
         self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the run)
         self.process = subprocess.Popen(
-            [*inside, sys.executable, drive, str(folder / "given.json")],
-            stdout=self._out, stderr=subprocess.PIPE, text=True, env=variables,
+            command, stdout=self._out, stderr=subprocess.PIPE, text=True, env=variables,
             start_new_session=True, cwd=working_folder,
         )  # fmt: skip
 
@@ -99,9 +84,9 @@ class Running:
         return self.process.poll() is not None
 
     def written(self) -> list[dict[str, int]]:
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        """What has been told; of several trains, whose names are in order, one after the other."""
+        paths = sorted(self.folder.rglob("metrics.jsonl"))
+        return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -124,6 +109,30 @@ class Running:
     def _left_files(self) -> set[str]:
         new = _shared_files() - self._before
         return {f for f in new if not _is_mapped(f)} & _shared_files()
+
+
+class Running(Started):
+    """A plan that is run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        resume: Path | None = None,
+        json: bool = True,
+        working_folder: Path = ROOT,
+        max_restarts: int = 0,
+        inside: Sequence[str] = (),
+        hosts: tuple[tuple[str, int], ...] = (),
+        launcher_exec: str = "",
+        **env: str,
+    ) -> None:
+        drive = str(Path(__file__).with_name("drive.py"))
+        job = _prepare(plan, folder, resume, json, max_restarts)
+        job = dataclasses.replace(job, hosts=hosts, launcher_exec=launcher_exec)
+        (folder / "given.json").write_text(_json(job))
+        command = [*inside, sys.executable, drive, str(folder / "given.json")]
+        super().__init__(command, folder, working_folder, **env)
 
 
 def run(plan: Plan, folder: Path, **settings: object) -> Finished:

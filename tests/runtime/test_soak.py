@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import nets
@@ -9,7 +10,9 @@ import psutil
 import pytest
 from running import Running
 
+from runtime.remains import mapped_files
 from singac.plan.plan import Every
+from singac.saved import listed
 
 STEPS = 10_000
 GROWTH = 1 << 20
@@ -17,19 +20,28 @@ GROWTH = 1 << 20
 
 @pytest.mark.slow
 def test_ten_thousand_steps_grow_nothing(tmp_path: Path) -> None:
-    plan = nets.plan(2, 2, steps=STEPS + STEPS * 6 // 10, display=Every(500), test=Every(500))
+    shows, saves = Every(500), Every(250, keep=2)
+    steps = STEPS + STEPS * 6 // 10
+    plan = nets.plan(4, 4, steps=steps, display=shows, test=shows, checkpoint=saves)
     running = Running(plan, tmp_path)
     running.wait_for_step(STEPS // 2)
     processes = running.ranks()
+    assert len(processes) == 4
     before = [held(p) for p in processes]
     running.wait_for_step(STEPS // 2 + STEPS)
     after = [held(p) for p in processes]
     assert running.finish().code == 0
-    for (memory, files), (memory_then, files_then) in zip(before, after, strict=True):
+    assert len(listed(tmp_path / "checkpoints")) == 2
+    for (memory, *others), (memory_then, *others_then) in zip(before, after, strict=True):
         assert memory_then - memory < GROWTH
-        assert files_then == files
+        assert others_then == others
 
 
-def held(process: psutil.Process) -> tuple[int, int]:
-    """Bytes of memory and number of open files."""
-    return process.memory_info().rss, process.num_fds()
+def held(process: psutil.Process) -> tuple[int, int, int]:
+    """Bytes of memory, number of open files, bytes in files of shared memory.
+
+    The file of a checkpoint that is just being written does not count.
+    """
+    shared = sum(Path(name).stat().st_size for name in mapped_files(process.pid))
+    files = min(process.num_fds() for _ in range(20) if time.sleep(0.01) is None)
+    return process.memory_info().rss, files, shared
