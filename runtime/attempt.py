@@ -10,7 +10,7 @@ from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING
 
-from runtime import checkpoint, hosts, launcher, muster, remains, stacks, verdict
+from runtime import checkpoint, hosts, launcher, muster, stacks, verdict
 from runtime.abroad import Abroad
 from runtime.account import Account
 from runtime.channel import LOOPBACK, Listener, Message, Peer
@@ -19,7 +19,7 @@ from runtime.progress import DOING, STARTING, Progress
 from runtime.remains import Belongings, has_ended
 from runtime.signals import Signals
 from runtime.verdict import TERMINATED, Verdict
-from runtime.watchdog import LauncherWatch, Watchdog
+from runtime.watchdog import SUSPENDED, LauncherWatch, Watchdog
 from singac.diagnostics import Diagnostic, Exit
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Attempt:
         self._selector.register(signals.reader, EVENT_READ, signals.drain)
         self._selector.register(own.launcher, EVENT_READ, self._launcher_moved)
         checkpoint.remove_unfinished(job.checkpoints)
-        self._watchdog = Watchdog(plan, progress)
+        self._watchdog = Watchdog(plan, progress, own)
         self._launcher_watch = LauncherWatch(own, self._watchdog.limit)
 
     def watch(self) -> Verdict:
@@ -321,7 +321,10 @@ class Attempt:
         cause = self._launcher_watch.fault()
         if cause is None or len(self._finished) == self._job.processes:
             return None
-        return verdict.failed("the launcher", self._account.step, cause)
+        if cause != SUSPENDED:
+            return verdict.failed("the launcher", self._account.step, cause)
+        limit, told = self._watchdog.limit, self._stacks(None)
+        return verdict.stalled("the launcher", self._account.step, cause, limit, told)
 
     def _without_launcher(self) -> Verdict:
         """The launcher has ended before all processes had."""
@@ -357,17 +360,18 @@ class Attempt:
         if host := self.abroad.silent(silent, self._finished, seconds - SAME_SECONDS):
             cause = f"no sign of life for {seconds:.0f} s"
             return verdict.lost_host(host, self.abroad.step(host), cause, Exit.STALLED)
-        suspended = silent not in self.abroad and remains.is_stopped(standing.pid)
-        doing = "suspended by a signal" if suspended else DOING[standing.phase]
+        suspended = self._watchdog.is_suspended(silent)
+        doing = SUSPENDED if suspended else DOING[standing.phase]
         told = self._stacks(silent)
         return verdict.stalled(self._who(silent), standing.step, doing, seconds, told)
 
-    def _stacks(self, first: int) -> str:
-        """Of all processes that can still tell one, beginning with the one to blame."""
+    def _stacks(self, first: int | None) -> str:
+        """Of all processes that can still tell one, beginning with the one to blame, if any is."""
         phases = {rank: self._progress.of(rank).phase for rank in range(self._job.processes)}
-        logs, pid = {rank: self._job.log(rank) for rank in phases}, self._progress.of(first).pid
+        logs = {rank: self._job.log(rank) for rank in phases}
         sizes = self.abroad.ask_for_stacks(self._finished)
-        told = stacks.gather(self._own.running(), logs, first, pid)
+        pids = {rank: pid for pid, rank in self._own.ranks.items()}
+        told = stacks.gather(self._own.running(), logs, first, pids)
         told |= stacks.read(logs, sizes)
         order = sorted(told, key=lambda rank: (rank != first, rank))
         return "\n".join(f"{self._who(r)}, {DOING[phases[r]]}:\n{told[r]}" for r in order)

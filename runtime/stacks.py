@@ -36,7 +36,10 @@ def tell() -> None:
 
 
 def gather(
-    handles: Mapping[int, int], logs: Mapping[int, Path], first: int, pid: int
+    handles: Mapping[int, int],
+    logs: Mapping[int, Path],
+    first: int | None,
+    pids: Mapping[int, int],
 ) -> dict[int, str]:
     """The stacks of living processes, by rank; `handles` are descriptors, `first` may be suspended.
 
@@ -45,9 +48,9 @@ def gather(
     others = {rank: handle for rank, handle in handles.items() if rank != first}
     told = _ask(others, logs, lambda: _send(others, SIGNAL))
     _send(others, signal.SIGSTOP)
-    own = {first: handles[first]} if first in handles else {}
-    if not own:
+    if first is None or first not in handles:
         return told
+    own, pid = {first: handles[first]}, pids[first]
 
     def wake() -> None:
         # To the main thread itself: else another might take it when the main one has gone on.

@@ -22,12 +22,14 @@ STALL_SECONDS = 10.0
 START_SECONDS = 60.0
 LONGEST_PAUSE = 2.0
 LAST_WORDS_SECONDS = 1.0
+LOST, SUSPENDED = "one of its agents was killed", "suspended by a signal"
 
 
 class Watchdog:
     """Looks at the progress file; `limit` is how many seconds of silence are a stall."""
 
-    def __init__(self, plan: Plan, progress: Progress) -> None:
+    def __init__(self, plan: Plan, progress: Progress, own: Belongings) -> None:
+        self._own = own
         self._ranks = range(plan.topology.processes)
         self._progress = progress
         self.limit = float(os.environ.get(STALL_VARIABLE, STALL_SECONDS))
@@ -42,13 +44,23 @@ class Watchdog:
             self._since = self._moved = now
         self._seen = now
         standings = {r: self._progress.of(r) for r in self._ranks if r not in finished}
-        for rank, standing in standings.items():
-            if now - max(standing.beat, self._since) > self._patience(standing):
-                return rank
-        return self._deadlocked(standings, now)
+        silent = [r for r, s in standings.items() if now - self._heard(s) > self._patience(r, s)]
+        if not silent:
+            return self._deadlocked(standings, now)
+        # Who waits in MPI for one that is suspended may be silent too.
+        return next((rank for rank in silent if self.is_suspended(rank)), silent[0])
 
-    def _patience(self, standing: Standing) -> float:
-        return START_SECONDS if standing.phase is Phase.ABSENT else self.limit
+    def is_suspended(self, rank: int) -> bool:
+        """Whether a process of this host is suspended by a signal."""
+        return any(remains.is_stopped(pid) for pid, own in self._own.ranks.items() if own == rank)
+
+    def _heard(self, standing: Standing) -> float:
+        return max(standing.beat, self._since)
+
+    def _patience(self, rank: int, standing: Standing) -> float:
+        """A process that has never beaten may be long in starting."""
+        absent = standing.phase is Phase.ABSENT
+        return START_SECONDS if absent and not self.is_suspended(rank) else self.limit
 
     def _deadlocked(self, standings: dict[int, Standing], now: float) -> int | None:
         """The process that is furthest behind when all have waited long without a step."""
@@ -69,12 +81,12 @@ class LauncherWatch:
         self._fit = time.monotonic()
 
     def fault(self) -> str | None:
-        """What has been wrong for so long that it will not pass."""
+        """What has been wrong for so long that it will not pass: LOST or SUSPENDED."""
         now = time.monotonic()
         if self._own.lost_agent():
-            wrong, patience = "one of its agents was killed", LAST_WORDS_SECONDS
+            wrong, patience = LOST, LAST_WORDS_SECONDS
         elif any(remains.is_stopped(pid) for pid in self._own.launching()):
-            wrong, patience = "suspended by a signal", self._limit
+            wrong, patience = SUSPENDED, self._limit
         else:
             self._fit = now
             return None

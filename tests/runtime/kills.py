@@ -106,7 +106,7 @@ def while_saving(running: Started, chance: random.Random) -> None:
     time.sleep(chance.uniform(0.5, 3))
     stop = time.monotonic() + 3
     while time.monotonic() < stop:
-        if any(running.folder.rglob(f"*{checkpoint.UNFINISHED}")):
+        if any(running.folder.glob(f"checkpoints/*{checkpoint.UNFINISHED}")):
             return
 
 
