@@ -238,3 +238,20 @@ def test_data_that_is_only_declared_is_planned_and_not_run(
     assert main(["run", str(path), "--run-dir", str(tmp_path / "run")]) == 4
     assert "error[SG0210]: there is no such file or folder" in capsys.readouterr().err
     assert main(["pack", str(path), "-o", str(tmp_path / "out")]) == 4
+
+
+def test_ctrl_c_while_the_command_is_still_being_loaded_is_the_end_without_a_traceback() -> None:
+    code = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "singac.arguments":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from singac.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

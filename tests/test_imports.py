@@ -40,6 +40,7 @@ ORDER = (
     ("singac.plans", "singac.sampling", "singac.trial"),
     ("singac.profiled",),
     ("singac.cli",),
+    ("singac.__main__",),
 )
 PLACES = {name: place for place, names in enumerate(ORDER) for name in names}
 FILES = sorted(p for top in ("singac", "runtime", "grammar") for p in (ROOT / top).rglob("*.py"))

@@ -37,7 +37,13 @@ net a on digits {{
     features -> dense(32) -> relu -> dropout(0.2) -> scores: dense(10)
     [scores, label] -> softmax_loss
 }}
-train a {{ batch = 64  steps = 600  display = every(1)  checkpoint = every(50, keep = 2) }}
+train a {{
+    updater    = SGD(rate = 0.1, momentum = 0.9)
+    batch      = 64
+    steps      = 600
+    display    = every(1)
+    checkpoint = every(50, keep = 2)
+}}
 """
 SECOND = PROGRAM[PROGRAM.index("net") :].replace("net a", "net b").replace("train a", "train b")
 GROUPS = "cluster c { 4 worker groups of 1  1 server group of 4  servers = separate }"
