@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _list_arguments(_verb(verbs, "list", "what the language offers"))
     _job_arguments(verbs)
     _doctor_arguments(_verb(verbs, "doctor", "tell what a run will find on this machine"))
+    _calibrate_arguments(_verb(verbs, "calibrate", "measure the rates that decide what is on auto"))
     _verb(verbs, "new", "write a small program to start from, and data for it").add_argument(
         "name", metavar="NAME"
     )
@@ -73,6 +74,9 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-np", type=_count, metavar="N", dest="np", help="number of processes")
     parser.add_argument("--cluster", metavar="NAME", help="the cluster block to run on")
     parser.add_argument("--partition", metavar="NAME", help="the partition block to cut by")
+    parser.add_argument(
+        "--calibration", metavar="F", help="rates that decide what is on auto; `built-in` for none"
+    )
     parser.add_argument("--train", metavar="NET", help="only the train block of this net")
     parser.add_argument(
         "--let", metavar="K=V", type=_change, action="append", default=[], help="replace a let"
@@ -354,6 +358,11 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
         "data", metavar="DATA", nargs="?", help="the data block, if not the only one"
     )
     parser.add_argument("-o", dest="out", metavar="F", required=True, help="the file to write")
+
+
+def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", dest="out", metavar="F", help="a file of their own, not the user's")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 WORDS = ("layers", "updaters", "schedules", "sources", "algorithms", "initialisers")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.job import Job
     from singac.compile import Compiled
     from singac.model.resolve import Choices, Model
+    from singac.partition.machine import Machine
     from singac.plan.plan import Plan
     from singac.warm import Ready
 
@@ -69,6 +70,12 @@ def choices_of(arguments: Arguments) -> Choices:
     return Choices(
         arguments.np, arguments.cluster, arguments.partition, arguments.train, lets + sets
     )
+
+
+def _machine(arguments: Arguments) -> Machine:
+    from singac import rates
+
+    return rates.machine(arguments.calibration)
 
 
 def check(arguments: Arguments) -> int:
@@ -143,7 +150,8 @@ def plan(arguments: Arguments) -> int:
     from singac import plans
     from singac.warm import data_folder
 
-    found = plans.find(arguments.file, choices_of(arguments), data_folder())
+    machine = _machine(arguments)
+    found = plans.find(arguments.file, choices_of(arguments), data_folder(), machine)
     if arguments.analyze:
         return _analyze([plans.compiled_of(shown) for shown in found], arguments.out)
     if arguments.diff is not None:
@@ -175,7 +183,8 @@ def _plan_difference(arguments: Arguments, this: Plan) -> int:
     from singac.warm import data_folder
 
     other = against(arguments)
-    found = plans.find(other.file, choices_of(other), data_folder())
+    machine = _machine(other)
+    found = plans.find(other.file, choices_of(other), data_folder(), machine)
     text = plans.difference(this, plans.only(found, "a comparison"), ("this", "other"))
     _put(text, arguments.out)
     return 1 if text else 0
@@ -269,7 +278,9 @@ def _origin(key: str, folder: str) -> str:
 def _run_words(arguments: Arguments) -> list[str]:
     """The part of the command line that decides the plan."""
     chosen = (arguments.np, arguments.cluster, arguments.partition, arguments.train)
-    return ["run", arguments.file, *map(str, chosen), *map(str, arguments.let + arguments.set)]
+    machine = str(_machine(arguments))
+    changes = map(str, arguments.let + arguments.set)
+    return ["run", arguments.file, *map(str, chosen), machine, *changes]
 
 
 def _run_folder(file: str) -> str:
@@ -294,7 +305,8 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     from singac.plan.encode import to_json
     from singac.sources.prepare import prepare
 
-    compiled = compile_file(arguments.file, choices_of(arguments), warm.data_folder())
+    machine = _machine(arguments)
+    compiled = compile_file(arguments.file, choices_of(arguments), warm.data_folder(), machine)
     datas = [prepare(c.request, c.model.dataset.facts, warm.data_folder()) for c in compiled]
     compile_all([one.plan for one in compiled])
     plans = []
@@ -325,7 +337,8 @@ def bench(arguments: Arguments) -> int:
     from singac.codegen.peak import fma_peak
     from singac.compile import compile_file
 
-    for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
+    machine = _machine(arguments)
+    for one in compile_file(arguments.file, choices_of(arguments), _data_folder(), machine):
         run = trial.time_steps(one, arguments.steps, _data_folder())
         found = timed.figures(run.plan, run.timings, run.moved, fma_peak())
         print(timed.as_json(found) if arguments.json else timed.as_text(found))
@@ -337,10 +350,25 @@ def profile(arguments: Arguments) -> int:
     from singac import profiled, shows
     from singac.compile import compile_file
 
-    for one in compile_file(arguments.file, choices_of(arguments), _data_folder()):
+    machine = _machine(arguments)
+    for one in compile_file(arguments.file, choices_of(arguments), _data_folder(), machine):
         shows.check_rank(one.plan, arguments.process)
         found = profiled.profile(one, arguments.process, arguments.steps, _data_folder())
         print(profiled.as_json(found) if arguments.json else profiled.as_text(found))
+    return 0
+
+
+def calibrate(arguments: Arguments) -> int:
+    """Measure this machine, and keep it where every compile looks, or in a file."""
+    from dataclasses import asdict
+
+    from singac import calibrate, rates
+
+    found = calibrate.measure(_data_folder())
+    path = rates.own_file() if arguments.out is None else Path(arguments.out)
+    rates.write(found, path)
+    print(json.dumps(asdict(found)) if arguments.json else calibrate.as_text(found))
+    print(f"{path}: what is on auto is decided by these", file=sys.stderr)
     return 0
 
 
@@ -483,6 +511,7 @@ VERBS: Mapping[str, Callable[[Arguments], int]] = {
     "run": run,
     "bench": bench,
     "profile": profile,
+    "calibrate": calibrate,
     "doctor": operating.doctor,
     "ps": operating.ps,
     "stop": operating.stop,

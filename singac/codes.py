@@ -163,6 +163,7 @@ CODES: dict[str, str] = {
     "SG0604": "a stage that is shown of a plan file is one after the plan",
     "SG0605": "what a plan is compared with is a file and options of the plan verb",
     "SG0606": "operations are measured apart where each process is one thread",
+    "SG0607": "a calibration that is asked for is a file of rates",
     # runs
     "SG0900": "a run finds what it needs on this machine: memory, disk, MPI, shared memory",
     "SG0901": "a run is started by the mpiexec of MPICH",

@@ -9,6 +9,7 @@ from singac import shows
 from singac.compile import Compiled, compile_file
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.model.resolve import Choices
+from singac.partition.machine import BUILT_IN, Machine
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
 from singac.plan.read import SUFFIX, read_plan
@@ -47,11 +48,11 @@ class Shown:
     compiled: Compiled | None
 
 
-def find(file: str, choices: Choices, cache: str) -> tuple[Shown, ...]:
+def find(file: str, choices: Choices, cache: str, machine: Machine = BUILT_IN) -> tuple[Shown, ...]:
     """The plans of a `.singa` file, one a train block; or the one that a JSON file holds."""
     if file.endswith(SUFFIX):
         return (Shown(read_plan(file), None),)
-    return tuple(Shown(c.plan, c) for c in compile_file(file, choices, cache))
+    return tuple(Shown(c.plan, c) for c in compile_file(file, choices, cache, machine))
 
 
 def only(found: Sequence[Shown], what: str) -> Plan:

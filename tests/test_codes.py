@@ -25,7 +25,7 @@ AREAS = (
     ("SG0300", "SG0399", ("singac/partition/",)),
     ("SG0400", "SG0499", ("singac/model/",)),
     ("SG0600", "SG0699", ("singac/plan/", "singac/report/", "singac/plans.py", "singac/trial.py",
-                          "singac/trial.py", "singac/cli.py", "singac/arguments.py")),
+                          "singac/rates.py", "singac/cli.py", "singac/arguments.py")),
     ("SG0900", "SG0902", ("runtime/",)),
     ("SG0903", "SG0909", ("singac/cli.py", "singac/shows.py", "singac/warm.py",
                           "singac/trained.py", "singac/starter.py", "runtime/answers.py")),

@@ -36,9 +36,10 @@ ORDER = (
         "singac.starter",
         "singac.arguments",
         "singac.operating",
+        "singac.rates",
     ),
     ("singac.plans", "singac.sampling", "singac.trial"),
-    ("singac.profiled",),
+    ("singac.profiled", "singac.calibrate"),
     ("singac.cli",),
     ("singac.__main__",),
 )

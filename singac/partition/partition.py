@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from singac.diagnostics import Diagnostic, Failed, Place, Report
 from singac.layers.exchange import NOTHING, Part
-from singac.layers.kind import Dimension
+from singac.layers.kind import Dimension, Range
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
@@ -36,12 +36,16 @@ BATCH = "batch"
 
 @dataclass(frozen=True, slots=True)
 class SubLayer:
-    """`fc1@2`: the part of a layer that one worker of the group computes; `cut` as in a rule."""
+    """`fc1@2`: the part of a layer that one worker of the group computes; `cut` as in a rule.
+
+    On input it is a partial sum over the columns `inputs` of the source.
+    """
 
     layer: Layer
     worker: int
     cut: str
     part: Part
+    inputs: Range = (0, 0)
 
     @property
     def name(self) -> str:
@@ -158,9 +162,10 @@ def _blocks(graph: NetGraph, nets: tuple[WorkerNet, ...]) -> Mapping[str, tuple[
 
 def _sublayers(graph: NetGraph, placed: Mapping[str, Placing]) -> tuple[SubLayer, ...]:
     return tuple(
-        SubLayer(layer, worker, placed[layer.name].text, part)
+        SubLayer(layer, worker, placing.text, part, *placing.inputs[worker : worker + 1])
         for layer in graph.layers()
-        for worker, part in enumerate(placed[layer.name].parts)
+        for placing in (placed[layer.name],)
+        for worker, part in enumerate(placing.parts)
         if part != NOTHING
     )
 

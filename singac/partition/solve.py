@@ -54,6 +54,11 @@ class Problem:
         own = sum(seconds[way] for seconds, way in zip(self.seconds, ways, strict=True))
         return own + sum(self.exchanges[layer][ways[layer]][k] for layer, k in asked)
 
+    @property
+    def least(self) -> float:
+        """Seconds of a step if each layer goes its first way."""
+        return self.total((0,) * len(self.seconds))
+
     def is_offered(self, ways: Sequence[int]) -> bool:
         """Whether no two ways are barred, and memory suffices."""
         pairs = all((ways[a.source], ways[a.reader]) not in a.barred for a in self.arrows)

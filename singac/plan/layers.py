@@ -17,10 +17,24 @@ def placed_layers(net: PartitionedNet) -> tuple[PlacedLayer, ...]:
     pieces: dict[str, list[SubLayer]] = {layer.name: [] for layer in net.graph.layers()}
     for piece in net.sublayers:
         pieces[piece.layer.name].append(piece)
-    return tuple(_placed(layer, pieces[layer.name]) for layer in net.graph.layers())
+    handed = _handed(net)
+    layers = net.graph.layers()
+    return tuple(_placed(x, pieces[x.name], tuple(handed.get(x.name, ()))) for x in layers)
 
 
-def _placed(layer: Layer, pieces: list[SubLayer]) -> PlacedLayer:
+def _handed(net: PartitionedNet) -> dict[str, dict[str, None]]:
+    """For each layer, the sources that reach some worker's piece of it through a connection."""
+    sources = {link.name: link.source for link in net.links}
+    found: dict[str, dict[str, None]] = {}
+    for worker in net.nets if sources else ():
+        for layer in worker.graph.layers():
+            known = dict.fromkeys(sources[s] for s in layer.sources if s in sources)
+            if known:
+                found.setdefault(layer.name.removesuffix("/wide"), {}).update(known)
+    return found
+
+
+def _placed(layer: Layer, pieces: list[SubLayer], handed: tuple[str, ...]) -> PlacedLayer:
     return PlacedLayer(
         layer.name,
         layer.kind.name if layer.kind else "field",
@@ -30,13 +44,16 @@ def _placed(layer: Layer, pieces: list[SubLayer]) -> PlacedLayer:
         _place(layer.span),
         pieces[0].cut,
         tuple(_held(pieces)),
+        handed,
     )
 
 
 def _held(pieces: list[SubLayer]) -> Iterator[Held]:
     for piece in pieces:
-        part = piece.part
-        yield Held(piece.worker, part.row, part.rows, part.column, part.columns)
+        part, (first, last) = piece.part, piece.inputs
+        yield Held(
+            piece.worker, part.row, part.rows, part.column, part.columns, first, last - first
+        )
 
 
 def places_of(model: Model) -> tuple[Place, ...]:

@@ -253,13 +253,18 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What worker `worker` of a group computes of a layer: rows of a batch, columns of each."""
+    """What worker `worker` of a group computes of a layer: rows of a batch, columns of each.
+
+    On input these are partial sums over `inputs` columns of the source, from `input` on.
+    """
 
     worker: int
     row: int
     rows: int
     column: int
     columns: int
+    input: int = 0
+    inputs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +272,7 @@ class PlacedLayer:
     """A layer of the net and its pieces, for whoever reads the plan; nothing runs by it.
 
     `kind` is `field` for a field of the data, `place` where it is written (file:line:column), `cut`
-    the dimension it is cut on.
+    the dimension it is cut on. Sources that are `handed` over come from other workers, in part.
     """
 
     name: str
@@ -278,6 +283,7 @@ class PlacedLayer:
     place: str
     cut: str
     pieces: tuple[Held, ...]
+    handed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,7 @@ def draw(plan: Plan) -> Element:
     boxes = place(plan.layers)
     width = max((b.x for b in boxes.values()), default=0) + WIDTH + ASIDE
     height = max((b.y for b in boxes.values()), default=0) + HEIGHT + MARGIN
-    layers = {layer.name: layer for layer in plan.layers}
-    arrows = [a for layer in plan.layers for a in _arrows(layer, layers, boxes)]
+    arrows = [a for layer in plan.layers for a in _arrows(layer, boxes)]
     nodes = [_node(layer, boxes[layer.name]) for layer in plan.layers]
     return element(
         "svg",
@@ -145,6 +144,8 @@ def _glyph(layer: PlacedLayer) -> Iterator[Element]:
         return
     x, y = WIDTH - GLYPH - 9, (HEIGHT - GLYPH) / 2
     yield element("rect", x=x, y=y, width=GLYPH, height=GLYPH, class_="glyph")
+    if layer.cut == "input":
+        yield element("text", "Σ", x=x + GLYPH / 2, y=y + GLYPH * 0.72, class_="sum")
     rows = max(h.row + h.rows for h in layer.pieces)
     columns = max(h.column + h.columns for h in layer.pieces)
     across = dict.fromkeys(h.row / max(rows, 1) for h in layer.pieces if h.row and h.rows)
@@ -156,16 +157,12 @@ def _glyph(layer: PlacedLayer) -> Iterator[Element]:
         yield element("path", d=f"M{x + part * GLYPH:.6g} {y}v{GLYPH}", class_="cut")
 
 
-def _arrows(
-    layer: PlacedLayer, layers: Mapping[str, PlacedLayer], boxes: Mapping[str, Box]
-) -> Iterator[Element]:
-    """Where a layer is cut otherwise than its source, what flows changes hands."""
+def _arrows(layer: PlacedLayer, boxes: Mapping[str, Box]) -> Iterator[Element]:
+    """From a source that lies elsewhere in part, what flows changes hands."""
     for source in layer.sources:
         if source not in boxes:
             continue
-        above = layers[source]
-        changes = above.pieces != layer.pieces and cut_class(above) != cut_class(layer)
-        changes = changes and "field" not in (cut_class(above), cut_class(layer))
+        changes = source in layer.handed
         word = ", changes hands" if changes else ""
         yield element(
             "path",

@@ -157,7 +157,8 @@ def _net_note() -> Element:
         ("whole", "otherwise"),
         ("field", "field of the data"),
     )
-    return _legend(entries, "The square shows the cuts: examples down, values across.")
+    note = "The square shows the cuts: examples down, values across; Σ for partial sums."
+    return _legend(entries, f"{note} Along red arrows something changes hands.")
 
 
 def _lanes_note(plan: Plan) -> Element:
@@ -168,7 +169,7 @@ def _lanes_note(plan: Plan) -> Element:
         ("wait", "wait"),
     )
     shown = lanes.shown_ranks(plan)
-    note = "Times are expected of a usual core, not measured. Arrows: gradients to their servers."
+    note = "Times are expected of a usual core, not measured. Arrows: what one hands another."
     if len(shown) < len(plan.processes):
         note += f" {len(shown)} of {len(plan.processes)} processes; the others do alike."
     return _legend(entries, note)

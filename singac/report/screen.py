@@ -48,6 +48,8 @@ def pieces_text(stratum: Stratum) -> str:
     pieces = stratum.pieces
     if not pieces:
         return "-"
+    if stratum.cut == "input":
+        return _inputs_text(pieces)
     by_rows = _differ(pieces, lambda h: h.row) or not _differ(pieces, lambda h: h.column)
     cut: Callable[[Held], tuple[int, int]]
     cut = (lambda h: (h.row, h.rows)) if by_rows else (lambda h: (h.column, h.columns))
@@ -56,6 +58,14 @@ def pieces_text(stratum: Stratum) -> str:
         return f"{noun} " + " | ".join(_extent(*cut(h)) for h in pieces)
     sizes = [cut(h)[1] for h in pieces]
     return f"{between(sizes, lambda n: f'{n:,}')} {noun} at each of {len(pieces)} workers"
+
+
+def _inputs_text(pieces: Sequence[Held]) -> str:
+    """Of partial sums, the columns of the source that each worker adds up."""
+    if len(pieces) <= MOST_PIECES:
+        return "sums over columns " + " | ".join(_extent(h.input, h.inputs) for h in pieces)
+    sizes = between([h.inputs for h in pieces], lambda n: f"{n:,}")
+    return f"sums over {sizes} columns at each of {len(pieces)} workers"
 
 
 def _differ(pieces: Sequence[Held], part: Callable[[Held], int]) -> bool:

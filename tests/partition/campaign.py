@@ -7,13 +7,15 @@ import sys
 from tests.partition.nets import case
 from tests.partition.test_cuts import agree
 
+STEPS = 20
+
 
 def main() -> None:
     count = int(sys.argv[1])
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     for seed in range(first, first + count):
         try:
-            agree(*case(seed))
+            agree(*case(seed), STEPS)
         except BaseException:
             print(f"case {seed}: {case(seed)}", file=sys.stderr)
             raise

@@ -16,8 +16,8 @@ from tests.inprocess import Array, InProcess
 from tests.partition.nets import case
 from tests.programs import IMAGES, POINTS, diagnostics, model, small, source
 
-TRAIN = "train small { updater = SGD(rate = 0.05, momentum = 0.5)  batch = 7  steps = 10 }\n"
-STEPS, BATCH = 3, 7
+TRAIN = "train small { updater = SGD(rate = 0.05, momentum = 0.5)  batch = 9  steps = 10 }\n"
+STEPS, BATCH = 3, 9
 
 # fmt: off
 CHAIN = """
@@ -94,7 +94,8 @@ CUTS = [
 def cut_plan(net: str, data: str, rules: str, workers: int) -> Plan:
     block = f"partition cut of small {{\n{rules}\n}}\n"
     choices = Choices(np=workers, partition="cut")
-    made = model(small(net, TRAIN, data) + block, choices)
+    train = TRAIN.replace("{ ", "{ algorithm = BPTT  ", 1) if "unroll" in net else TRAIN
+    made = model(small(net, train, data) + block, choices)
     plan = project(partition(made), made, "digest", scratch_bytes)
     verify(plan)
     return plan
@@ -107,17 +108,17 @@ def batch_of(data: str, seed: int) -> dict[str, Array]:
     return {name: generator.standard_normal((BATCH, size)), "label": labels}
 
 
-def trained(plan: Plan, data: str) -> tuple[InProcess, list[Array]]:
+def trained(plan: Plan, data: str, steps: int) -> tuple[InProcess, list[Array]]:
     machine, seen = InProcess(plan), []
-    for step in range(STEPS):
+    for step in range(steps):
         seen.append(machine.step(batch_of(data, step), step).copy())
         machine.update(step)
     return machine, seen
 
 
-def agree(net: str, data: str, rules: str, workers: int) -> None:
-    one, seen = trained(cut_plan(net, data, rules, 1), data)
-    many, also = trained(cut_plan(net, data, rules, workers), data)
+def agree(net: str, data: str, rules: str, workers: int, steps: int = STEPS) -> None:
+    one, seen = trained(cut_plan(net, data, rules, 1), data, steps)
+    many, also = trained(cut_plan(net, data, rules, workers), data, steps)
     np.testing.assert_allclose(also, seen, rtol=1e-5)
     for param in one.plan.params:
         a, b = one.param(param.name), many.param(param.name)

@@ -52,6 +52,7 @@ def test_plans_are_the_same_byte_for_byte_in_every_process() -> None:
         "from tests.plan.test_plan import *\n"
         "texts = [to_json(plan(small(n), Choices(np=4))) for n in list(NETS.values())[::3]]\n"
         "texts.append(to_json(mlp(3)))\n"
+        "texts.append(to_json(plan(small(NETS['branches']), Choices(np=4, partition='auto'))))\n"
         "print(hashlib.sha256(''.join(texts).encode()).hexdigest())"
     )
     found = set()

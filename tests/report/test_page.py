@@ -103,6 +103,17 @@ def test_boxes_do_not_touch(name: str) -> None:
             assert abs(a.x - b.x) >= WIDTH or abs(a.y - b.y) >= HEIGHT
 
 
+def test_an_arrow_is_red_where_something_changes_hands() -> None:
+    """Not before a layer on input that reads what lies with its worker."""
+    net = "features -> a: dense(40) -> h: tanh -> b: dense(33) -> c: dense(3)\n"
+    rules = "partition cut of small { a .. h on feature  b on input  c on feature }\n"
+    text = small(f"{net}[c, label] -> loss: softmax_loss") + rules
+    page = as_page(plan(text, Choices(np=2, partition="cut")))
+    red = re.findall(r"<title>(\w+ to \w+), changes hands", page)
+    assert red == ["b to c", "c to loss"]
+    assert "sums over columns 0 to 31 | 32 to 39" in page
+
+
 # -- the step played through -----------------------------------------------------------------------
 
 
@@ -147,7 +158,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 @pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 def test_a_browser_without_network_shows_graph_and_lanes(tmp_path: Path) -> None:
     page, picture = tmp_path / "plan.html", tmp_path / "plan.png"
-    words = ["plan", str(ROOT / "models/alexnet.singa"), "-np", "8"]
+    words = ["plan", str(ROOT / "models/alexnet.singa"), "-np", "8", "--partition", "auto"]
     assert main([*words, "--format", "html", "-o", str(page)]) == 0
     assert BROWSER is not None
     done = subprocess.run(
@@ -160,5 +171,6 @@ def test_a_browser_without_network_shows_graph_and_lanes(tmp_path: Path) -> None
     )  # fmt: skip
     assert picture.stat().st_size > 50_000
     assert 'tabindex="0"' in done.stdout, "the script has run"
-    for told in ("conv1", "fc6", "process 7", "moved a step", 'class="sent'):
+    parts = ('class="sent', 'class="arrow changes', "Chosen by the compiler")
+    for told in ("conv1", "fc6", "process 7", "moved a step", *parts):
         assert told in done.stdout
