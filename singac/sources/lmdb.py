@@ -17,8 +17,9 @@ behind the other: the values of the example and its label.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -79,23 +80,56 @@ def _read(path: str, only_last: bool = False) -> dict[str, tuple[tuple[int, ...]
     import numpy as np
 
     kept: list[list[Numbers]] = []
-    kinds: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+    first: _Record | None = None
     with _records(path) as records:
         for key, record in records:
-            arrays = _arrays(path, key, record)
-            found = [(a.shape, a.dtype) for a in arrays]
-            if not kinds:
-                kinds, kept = found, [[] for _ in found]
-            if found != kinds:
-                message = f"record {key!r} holds {_told(found)}, the first {_told(kinds)}"
-                raise damaged("SG0252", message, path)
+            arrays = first.arrays_alike(record) if first else None
+            if arrays is None:
+                read = _parsed(path, key, record)
+                first, arrays = first or read, list(read.arrays)
+                kept = kept or [[] for _ in arrays]
+                _check_alike(path, key, arrays, first.arrays)
             for values, array in zip(kept, arrays, strict=True):
                 if not only_last or values is kept[-1]:
                     values.append(array)
-    if not kinds:
+    if first is None:
         raise damaged("SG0225", "there are no records in it", path)
-    listed = zip(FIELDS, kinds, kept, strict=False)
-    return {name: (sizes, np.array(values)) for name, (sizes, _), values in listed}
+    listed = zip(FIELDS, first.arrays, kept, strict=False)
+    return {name: (array.shape, np.array(values)) for name, array, values in listed}
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record and its arrays, each with its bytes: from a header to the first value, to the end.
+
+    | start  header  | first  values | end = start  header | first  values | end
+    """
+
+    record: bytes
+    arrays: tuple[Numbers, ...]
+    places: tuple[tuple[int, int], ...]
+
+    def arrays_alike(self, record: bytes) -> list[Numbers] | None:
+        """Those of another record, if it has the same headers: nothing is parsed again."""
+        import numpy as np
+
+        same = len(record) == len(self.record) and all(
+            record[start:first] == self.record[start:first] for start, first in self.places
+        )
+        if not same or not all(a.flags.c_contiguous for a in self.arrays):
+            return None
+        return [
+            np.frombuffer(record, a.dtype, a.size, first).reshape(a.shape)
+            for a, (_, first) in zip(self.arrays, self.places, strict=True)
+        ]
+
+
+def _check_alike(
+    path: str, key: bytes, arrays: Sequence[Numbers], others: Sequence[Numbers]
+) -> None:
+    if [(a.shape, a.dtype) for a in arrays] != [(a.shape, a.dtype) for a in others]:
+        message = f"record {key!r} holds {_told(arrays)}, the first {_told(others)}"
+        raise damaged("SG0252", message, path)
 
 
 @contextmanager
@@ -112,34 +146,34 @@ def _records(path: str) -> Iterator[Iterator[tuple[bytes, bytes]]]:
             yield iter(reading.cursor())
 
 
-def _arrays(path: str, key: bytes, record: bytes) -> list[Numbers]:
-    """The arrays of a record, one or two of numbers."""
+def _parsed(path: str, key: bytes, record: bytes) -> _Record:
+    """A record of one or two arrays of numbers."""
     from numpy.lib.format import read_array
 
-    stream, arrays = BytesIO(record), list[Any]()
+    stream, arrays, places = BytesIO(record), list[Any](), list[tuple[int, int]]()
     try:
         while stream.tell() < len(record) and len(arrays) <= len(FIELDS):
+            start = stream.tell()
             arrays.append(read_array(stream, allow_pickle=False, max_header_size=10_000))
+            places.append((start, stream.tell() - arrays[-1].nbytes))
     except (*BROKEN, EOFError) as error:
         fact = (str(error).splitlines() or ["it cannot be read"])[0]
         message = f"record {key!r} is not made of arrays in .npy: {fact}"
-        raise damaged(
-            "SG0252", message, path, "np.save writes them, one behind the other"
-        ) from None
+        help = "np.save writes them, one behind the other"
+        raise damaged("SG0252", message, path, help) from None
     if not 1 <= len(arrays) <= len(FIELDS):
         message = f"record {key!r} holds {len(arrays) or 'no'} arrays or more"
-        raise damaged(
-            "SG0252", message, path, "one of features, and one of labels if there are any"
-        )
+        help = "one of features, and one of labels if there are any"
+        raise damaged("SG0252", message, path, help)
     for array in arrays:
         if array.dtype.kind not in "biuf" or array.size == 0:
-            message = f"record {key!r} holds {_told([(array.shape, array.dtype)])}, no numbers"
+            message = f"record {key!r} holds {_told([array])}, no numbers"
             raise damaged("SG0252", message, path)
-    return arrays
+    return _Record(record, tuple(arrays), tuple(places))
 
 
-def _told(kinds: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
-    return " and ".join(f"{type.name} {shape_text(sizes or (1,))}" for sizes, type in kinds)
+def _told(arrays: Sequence[Numbers]) -> str:
+    return " and ".join(f"{a.dtype.name} {shape_text(a.shape or (1,))}" for a in arrays)
 
 
 LMDB = SourceKind(

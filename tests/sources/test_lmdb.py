@@ -54,6 +54,14 @@ def test_records_in_the_order_of_their_keys(
     np.testing.assert_array_equal(parts["test"]["features"], X[3:].reshape(1, 6))
 
 
+def test_arrays_of_any_order_and_type(tmp_path: Path, block: MakeBlock) -> None:
+    """Columns first and big-endian; the values change from record to record, the headers never."""
+    written = [np.asfortranarray(x).astype(">i2") for x in X]
+    save(tmp_path / "d", [record(x) for x in written])
+    (found,) = read(block("lmdb", path="d").request)["train"].values()
+    np.testing.assert_array_equal(found, X.reshape(4, 6))
+
+
 def test_one_array_a_record_is_data_without_labels(tmp_path: Path, block: MakeBlock) -> None:
     save(tmp_path / "d", [record(x) for x in X])
     data = block("lmdb", path="d", test=0.5)
