@@ -71,11 +71,12 @@ def contest(title: str, work: Work, folder: Path, settings: Settings) -> Row:
     mine = [entries.ours(file, words, work) for words in work.ours]
     others = [entries.peer(peer, file, work, settings.python) for peer in work.peers]
     with _running(mine, folder) as ours, _running(others, folder) as peers:
-        losses = (
-            _losses(file, work)[: settings.losses] if not work.draws and settings.losses else []
-        )
+        compares = bool(settings.losses) and not work.draws
+        losses = _losses(file, work)[: settings.losses] if compares else []
         differences = _compared(peers, losses, settings.say)
-        runners = _qualified(ours, 1, peers, settings)
+        if not peers:
+            raise Broken("there is no peer that can run")
+        runners = _qualified(ours, peers, settings)
         return _final(title, work, runners, differences, settings)
 
 
@@ -135,9 +136,9 @@ def _compared(
 
 
 def _qualified(
-    ours: list[Contestant], count: int, peers: list[Contestant], settings: Settings
+    ours: Sequence[Contestant], peers: Sequence[Contestant], settings: Settings
 ) -> list[Contestant]:
-    """The fastest of ours first, then the fastest peers; the others end."""
+    """The fastest of ours, then the fastest peers; the others end."""
     turns = race.take_turns([*ours, *peers], QUALIFYING_ROUNDS, settings.probe)
 
     def seconds(runner: Contestant) -> float:
@@ -147,9 +148,9 @@ def _qualified(
         settings.say(f"{runner.name}: {1e3 * seconds(runner):.2f} ms a step")
 
     mine, others = sorted(ours, key=seconds), sorted(peers, key=seconds)
-    for left in (*mine[count:], *others[FINALISTS:]):
+    for left in (*mine[1:], *others[FINALISTS:]):
         left.end()
-    return [*mine[:count], *others[:FINALISTS]]
+    return [mine[0], *others[:FINALISTS]]
 
 
 def _final(
