@@ -78,6 +78,11 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration", metavar="F", help="rates that decide what is on auto; `built-in` for none"
     )
     parser.add_argument("--train", metavar="NET", help="only the train block of this net")
+    _change_arguments(parser)
+
+
+def _change_arguments(parser: argparse.ArgumentParser) -> None:
+    """What replaces values of the program."""
     parser.add_argument(
         "--let", metavar="K=V", type=_change, action="append", default=[], help="replace a let"
     )
@@ -357,6 +362,7 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help="the data block, if not the only one"
     )
+    _change_arguments(parser)
     parser.add_argument("-o", dest="out", metavar="F", required=True, help="the file to write")
 
 

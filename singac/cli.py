@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.alone import Tester
     from runtime.job import Job
     from singac.compile import Compiled
+    from singac.model.program import Change
     from singac.model.resolve import Choices, Model
     from singac.partition.machine import Machine
     from singac.plan.plan import Plan
@@ -62,14 +63,17 @@ def _ready_streams() -> None:
 
 
 def choices_of(arguments: Arguments) -> Choices:
-    from singac.model.program import Change
     from singac.model.resolve import Choices
 
+    chosen = (arguments.np, arguments.cluster, arguments.partition, arguments.train)
+    return Choices(*chosen, _changes(arguments))
+
+
+def _changes(arguments: Arguments) -> tuple[Change, ...]:
+    from singac.model.program import Change
+
     lets = tuple(Change("let", name, value) for name, value in arguments.let)
-    sets = tuple(Change("set", name, value) for name, value in arguments.set)
-    return Choices(
-        arguments.np, arguments.cluster, arguments.partition, arguments.train, lets + sets
-    )
+    return lets + tuple(Change("set", name, value) for name, value in arguments.set)
 
 
 def _machine(arguments: Arguments) -> Machine:
@@ -388,7 +392,7 @@ def pack(arguments: Arguments) -> int:
     from singac.syntax.parse import parse
     from singac.syntax.read import read
 
-    data = resolve_data(parse(read(arguments.file)), arguments.data)
+    data = resolve_data(parse(read(arguments.file)), arguments.data, _changes(arguments))
     size = records.pack(data.request, data.facts, arguments.out)
     counts = ((part, getattr(data.facts, part)) for part in ("train", "test", "validate"))
     told = ", ".join(f"{count} to {part}" for part, count in counts if count)

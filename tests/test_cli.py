@@ -68,6 +68,14 @@ def test_pack_writes_records_that_a_program_reads(tmp_path: Path) -> None:
     assert singac("check", str(tmp_path / "net.singa")).stderr == ""
 
 
+def test_pack_takes_changes_of_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pack", MLP, "--set", "digits.test=0.5", "-o", str(tmp_path / "half.records")]
+    assert main(words) == 0
+    assert "899 to train, 898 to test, " in capsys.readouterr().err
+
+
 def test_pack_of_a_data_block_that_is_not_there(tmp_path: Path) -> None:
     done = singac("pack", MLP, "digitz", "-o", str(tmp_path / "r"))
     assert done.returncode == 2

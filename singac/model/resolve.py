@@ -170,13 +170,15 @@ def _resolve_all(
 # -- data ------------------------------------------------------------------------------------------
 
 
-def resolve_data(program: tree.Program, name: str | None, cache: str | None = None) -> Dataset:
+def resolve_data(
+    program: tree.Program, name: str | None, changes: tuple[Change, ...], cache: str | None = None
+) -> Dataset:
     """The data block of this name, or the only one; the rest of the program is not looked at.
 
     Raises `Failed`.
     """
     report = Report()
-    blocks = gather(program, (), report)
+    blocks = gather(program, changes, report)
     report.stop_if_any()
     if name is None and len(blocks.data) == 1:
         name = next(iter(blocks.data))
