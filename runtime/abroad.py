@@ -3,6 +3,7 @@
     host a   | supervisor | rank 0 | rank 1 |   near: watched and ended by their process ids
     host b   | rank 2 | rank 3 |                far: a stream each, with a beat twice a second
 
+Inside another launcher all but rank 0 count as far: to end one would end the supervisor too.
 A stream that ends, or from which nothing comes, is all that is left of a host that is gone.
 """
 

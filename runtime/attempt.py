@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING
 
-from runtime import checkpoint, hosts, launcher, muster, stacks, verdict
+from runtime import checkpoint, hosts, inside, launcher, muster, shim, stacks, verdict
 from runtime.abroad import Abroad
 from runtime.account import Account
 from runtime.channel import LOOPBACK, Listener, Message, Peer
@@ -37,7 +37,7 @@ def attempt(
     job: Job, mpiexec: str, plan: Callable[[], Plan], account: Account, signals: Signals
 ) -> Verdict:
     """Run the job once, to its end or a failure; nothing of it remains."""
-    listener = Listener(hosts.addresses(job.places) if job.hosts else (LOOPBACK,))
+    listener = Listener(_addresses(job))
     progress = Progress.create(job.progress, job.processes)
     job.logs.mkdir(parents=True, exist_ok=True)
     with (job.logs / LAUNCHER_LOG).open("w+b") as log:
@@ -48,6 +48,7 @@ def attempt(
             stderr=subprocess.STDOUT,
             env=launcher.environment(listener.address),
             start_new_session=True,
+            pass_fds=shim.descriptors() if job.inside else (),
         )
         own = Belongings(started.pid)
         try:
@@ -63,6 +64,13 @@ def attempt(
     if job.hosts and end is not verdict.DONE:
         muster.sweep(job, mpiexec, run.abroad.files)
     return end
+
+
+def _addresses(job: Job) -> Sequence[str]:
+    """Where the processes of a job reach this one."""
+    if job.inside:
+        return inside.addresses()
+    return hosts.addresses(job.places) if job.hosts else [LOOPBACK]
 
 
 class Attempt:
@@ -188,7 +196,7 @@ class Attempt:
         if self._listener.admits(hello) and isinstance(rank, int) and isinstance(pid, int):
             peer.rank, peer.pid = rank, pid
             self._peers[rank] = peer
-            if hello.get("machine") == hosts.machine():
+            if hello.get("machine") == hosts.machine() and not (self._job.inside and rank):
                 self._own.add(pid, rank)
             else:
                 self.abroad.admit(rank, peer)

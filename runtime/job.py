@@ -26,6 +26,7 @@ class Job:
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
     `hosts` are empty on one machine alone; then `launcher` starts a process on each in its way,
     `launcher_exec` standing for its program. `request` tells a host how to prepare the data.
+    One `inside` another launcher is not launched again; where its processes are it is not told.
     In the folder `registry` the jobs of a user that are running have an entry each.
     """
 
@@ -46,6 +47,7 @@ class Job:
     launcher_exec: str = ""
     request: str | None = None
     registry: str = ""
+    inside: bool = False
 
     @property
     def folder(self) -> Path:
@@ -81,6 +83,11 @@ class Job:
     def places(self) -> tuple[Host, ...]:
         """The hosts that have processes of this job, with how many each has."""
         return used([Host(name, slots) for name, slots in self.hosts], self.processes)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether processes may be on other machines than the supervisor."""
+        return bool(self.hosts) or self.inside
 
     def neighbours(self, rank: int) -> int:
         """How many processes share the machine of one, itself included."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
+from runtime import inside, launcher, muster, register, verdict
 from runtime import job as jobs
-from runtime import launcher, muster, register, verdict
 from runtime.job import Job
 from singac.diagnostics import Diagnostic, Exit, Failed
 
@@ -15,18 +15,22 @@ def run(job: Job) -> int:
     """Train; everything is told on the way. The exit code is one of `Exit`."""
     from runtime.supervise import supervise, tell
 
+    begun = False
     try:
         prepare(job)
-        path = launcher.find()
+        path = launcher.find() if not job.inside else ""
         with register.entered(job):
             job = _resumed(job)
             if job.hosts:
                 muster.check(job, path)
+            begun = True
             end = supervise(job, path)
     except Failed as failed:
         end = verdict.Verdict("failed", failed.exit, failed.diagnostics[0])
     except OSError as error:
         end = verdict.refused(error)
+    if job.inside and not begun:
+        inside.dismiss(int(end.exit))
     tell(end)
     return int(end.exit)
 

@@ -53,7 +53,9 @@ def _is_hydra(path: str) -> bool:
 
 
 def command(launcher: str, job: Job) -> list[str]:
-    """What starts all processes of a job."""
+    """What starts all processes of a job, or the one that is not there yet."""
+    if job.inside:
+        return [*PYTHON, "runtime.shim", *PYTHON, "runtime.rank", str(job.file)]
     return command_of(launcher, job, ["runtime.rank", str(job.file)])
 
 

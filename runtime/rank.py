@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from runtime import faults, remains, stacks
 from runtime import job as jobs
@@ -27,23 +28,29 @@ from runtime.job import Job
 from runtime.progress import Mark, Phase, Progress
 
 PATIENCE_SECONDS = 5.0
+LAST_WORD_SECONDS = 2.0
 
 
 def main() -> None:
+    take_part(sys.argv[1])
+
+
+def take_part(path: str) -> None:
+    """Be a process of a job; returns when the job is done."""
     rank = int(os.environ.get(remains.RANK_VARIABLE, "0"))
-    job = jobs.read(sys.argv[1])
+    job = jobs.read(path)
     # A mapped file is not the same memory on two hosts: there the mark is told with each beat.
-    mark = Mark.apart() if job.hosts else Progress(job.progress).mark(rank)
+    mark = Mark.apart() if job.is_spread else Progress(job.progress).mark(rank)
     mark.begin(os.getpid(), Phase.STARTING)
     # The supervisor answers Ctrl-C for all.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line = Line(rank, _beats(mark, job), _orphaned, stacks.tell)
+    line = Line(rank, _beats(mark, job), partial(_orphaned, job), stacks.tell)
     with job.log(rank).open("w") as log:
         faulthandler.enable(log)
         stacks.answer(log)
         end = _outcome(job, rank, mark, line)
         _tell_files(line, ready=False)
-        if job.hosts:
+        if job.is_spread:
             line.send(mark.standing())
         line.send(end)
         if end["event"] != "bye":
@@ -55,7 +62,7 @@ def main() -> None:
 def _beats(mark: Mark, job: Job) -> Callable[[], Message | None]:
     def beat() -> Message | None:
         mark.beat()
-        return mark.standing() if job.hosts else None
+        return mark.standing() if job.is_spread else None
 
     return beat
 
@@ -84,10 +91,13 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     fault.strike("start")
     gc.disable()  # what is loaded stays
     mark.phase(Phase.CONNECTING)
-    from runtime import shared_memory, world
+    from runtime import inside, shared_memory, world
 
-    shared_memory.check_for_mpi(job.neighbours(rank))
+    if not job.inside:
+        shared_memory.check_for_mpi(job.neighbours(rank))
     world.connect(job.processes)
+    if job.inside and rank == 0:
+        inside.invite(job)
     _tell_files(line, ready=False)
     fault.strike("connected")
     mark.phase(Phase.LOADING)
@@ -114,9 +124,12 @@ def _tell_files(line: Line, ready: bool) -> None:
     line.send({"event": "files", "files": remains.mapped_files("self"), "ready": ready})
 
 
-def _orphaned() -> None:
+def _orphaned(job: Job) -> None:
     """The supervisor is gone: nobody else would remove what this run has left."""
     remains.remove_files(remains.mapped_files("self"))
+    if job.inside:
+        # The launcher ends all when one ends badly: rank 0 has the last word.
+        time.sleep(LAST_WORD_SECONDS)
     os._exit(1)
 
 

@@ -12,12 +12,13 @@ mpi4py.rc.threads = False
 
 
 def connect(processes: int) -> None:
-    """Initialise MPI; raises EnvironmentFailure when it is not there or not what started us."""
+    """Initialise MPI, once; raises EnvironmentFailure when it is not there or did not start us."""
     library()
     from mpi4py import MPI
 
     # Workers and servers may be threads that send and receive for themselves.
-    MPI.Init_thread(MPI.THREAD_MULTIPLE)
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
     size = MPI.COMM_WORLD.Get_size()
     if size != processes:
         raise EnvironmentFailure(

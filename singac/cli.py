@@ -208,11 +208,13 @@ def run(arguments: Arguments) -> int:
     from runtime.job import Job
     from singac import warm
 
-    words = _run_words(arguments)
-    ready = warm.find(words) or _prepare(arguments, words)
-    folder = arguments.run_dir or _run_folder(arguments.file)
-    named = operating.hosts_of(arguments, max(one.processes for one in ready))
-    traces = _trace_files(arguments.trace, ready)
+    with operating.joined(arguments) as guest:
+        words = _run_words(arguments)
+        ready = warm.find(words) or _prepare(arguments, words)
+        operating.check_guest(guest, arguments, [one.processes for one in ready])
+        folder = arguments.run_dir or _run_folder(arguments.file)
+        named = operating.hosts_of(arguments, max(one.processes for one in ready))
+        traces = _trace_files(arguments.trace, ready)
     for index, one in enumerate(ready):
         run_folder = os.path.abspath(os.path.join(folder, one.run))
         job = Job(
@@ -230,6 +232,7 @@ def run(arguments: Arguments) -> int:
             launcher_exec=arguments.launcher_exec,
             request=one.request,
             registry=str(operating.registry()),
+            inside=guest is not None,
         )
         code = launch.run(job)
         if traces:

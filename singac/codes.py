@@ -193,5 +193,6 @@ CODES: dict[str, str] = {
     "SG0934": "no host of a run is lost",
     "SG0935": "one job at a time runs in a run folder",
     "SG0936": "a job that is stopped or followed is running, or has run, in the folder given",
+    "SG0937": "a run inside another launcher is of MPICH's kind, and has as many processes",
 }
 # fmt: on

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from singac import warm
+from singac.diagnostics import Ended, Failed
+
+if TYPE_CHECKING:
+    from runtime.inside import Guest
 
 PAUSE_SECONDS = 0.05
 Arguments = argparse.Namespace
@@ -26,6 +33,36 @@ def hosts_of(arguments: Arguments, processes: int) -> tuple[tuple[str, int], ...
     found = hosts.parse(given) if given is not None else hosts.read_file(arguments.hostfile)
     hosts.check_slots(found, processes)
     return tuple((host.name, host.slots) for host in found)
+
+
+@contextlib.contextmanager
+def joined(arguments: Arguments) -> Iterator[Guest | None]:
+    """The place of this process where another launcher has started it, while a run is prepared.
+
+    Of several processes only the first goes on; the others wait for it, and end when it fails.
+    -np is what the launcher says unless it is given.
+    """
+    from runtime import inside
+
+    guest = inside.find()
+    if guest is not None and guest.rank:
+        inside.become_guest()
+    if guest is not None and arguments.np is None and arguments.cluster is None:
+        arguments.np = guest.size
+    try:
+        yield guest
+    except (Failed, Ended) as failed:
+        if guest is not None:
+            inside.dismiss(int(failed.exit) if isinstance(failed, Failed) else failed.code)
+        raise
+
+
+def check_guest(guest: Guest | None, arguments: Arguments, processes: Sequence[int]) -> None:
+    """Raises Failed where a run does not fit the launcher that has started it."""
+    from runtime import inside
+
+    if guest is not None:
+        inside.check(guest, len(processes), max(processes), arguments.max_restarts)
 
 
 def doctor(arguments: Arguments) -> int:
