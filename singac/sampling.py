@@ -34,10 +34,10 @@ class Sampled:
         """What a prompt begins with; without one, a line has just ended. Raises Failed."""
         known = {token: number for number, token in enumerate(self.vocabulary)}
         tokens = self._tokens(prompt) or [END_OF_LINE if self.of_words else "\n"]
-        unknown = known.get(UNKNOWN) if self.of_words else None
-        if unknown is None:
+        unknown = known.get(UNKNOWN, -1) if self.of_words else -1
+        if unknown < 0:
             _check_known(tokens, known, prompt)
-        return [known.get(token, -1 if unknown is None else unknown) for token in tokens]
+        return [known.get(token, unknown) for token in tokens]
 
     def _tokens(self, prompt: str) -> list[str]:
         if not self.of_words:
@@ -136,7 +136,7 @@ def _check_known(tokens: Sequence[str], known: Mapping[str, int], prompt: str) -
         return
     if not prompt:
         message = (
-            "a sample without a prompt begins where a line has ended, and the text has no line ends"
+            "without a prompt a sample begins where a line has ended, and the text has no line ends"
         )
         help = "give it something to go on from: --prompt TEXT"
     else:

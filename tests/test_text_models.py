@@ -152,7 +152,7 @@ REFUSED = {
                           "`softmax_loss` is told what comes next, `next`"),
     "all at once":       ({"[high, low]": "[high, low, all]", "OUTSIDE": "char -> all: dense(3)"},
                           (), "`all` reads all 6 tokens of an example at once"),
-    "no line ends":      ({"text.txt": "probe.txt"}, (), "begins where a line has ended"),
+    "no line ends":      ({"text.txt": "probe.txt"}, (), "a sample begins where a line has ended"),
 }
 # fmt: on
 
