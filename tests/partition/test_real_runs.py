@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ net small on points {{ {net} }}
 partition cut of small {{ {rules} }}
 train small {{
     updater = SGD(rate = 0.01, momentum = 0.5{clip})
-    batch = 6  steps = {steps}  test = every(7)  checkpoint = every(4)
+    batch = {batch}  steps = {steps}  test = every(7)  checkpoint = every(4)
 }}
 """
 CHAIN = """
@@ -80,8 +81,10 @@ def trained(
     return {name: tensor for file in files for name, tensor in file.items()}
 
 
-def program(net: str, rules: str, cluster: str = "", clip: str = "", steps: int = 20) -> str:
-    text = PROGRAM.format(data=DATA, net=net, rules=rules, clip=clip, steps=steps)
+def program(
+    net: str, rules: str, cluster: str = "", clip: str = "", steps: int = 20, batch: int = 6
+) -> str:
+    text = PROGRAM.format(data=DATA, net=net, rules=rules, clip=clip, steps=steps, batch=batch)
     return text + (f"cluster here {{ {cluster} }}\n" if cluster else "")
 
 
@@ -108,3 +111,25 @@ def test_a_checkpoint_is_of_one_step(transport: str, tmp_path: Path) -> None:
     again = trained(tmp_path / "again", program(APART, ASIDE, steps=12), 3, transport, resume=True)
     for name, tensor in through.items():
         assert np.array_equal(again[name], tensor), name
+
+
+FEATURE = (8, "a .. c on feature")  # workers and rules
+BATCH = (3, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(FEATURE, BATCH), (BATCH, FEATURE)])
+def test_any_partition_resumes_any_checkpoint(
+    first: tuple[int, str], then: tuple[int, str], tmp_path: Path
+) -> None:
+    """50 steps more by other workers, cut otherwise, beside those of the same."""
+
+    def steps(number: int, cut: tuple[int, str]) -> tuple[str, int]:
+        return program(CHAIN, cut[1], steps=number, batch=8), cut[0]
+
+    trained(tmp_path / "run", *steps(20, first))
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    same = trained(tmp_path / "run", *steps(70, first), resume=True)
+    other = trained(tmp_path / "other", *steps(70, then), resume=True)
+    for name, tensor in same.items():
+        assert np.linalg.norm(other[name] - tensor) <= 1e-5 * np.linalg.norm(tensor), name
