@@ -18,7 +18,7 @@ from runtime.progress import Mark
 from runtime.session import Session
 from runtime.shared import SharedStub
 from runtime.stub import Stub
-from runtime.timing import Timer
+from runtime.timing import Timer, resident
 from runtime.trace import Recorder, TracedMark
 from runtime.turns import Turn
 from runtime.worker import Worker
@@ -31,7 +31,7 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     plan = plan_of(job)
     resumed = Path(job.resume) if job.resume else None
     here = ranks_of_node()
-    capacity.check([p for p in plan.processes if p.rank in here], shared=shares_memory())
+    capacity.check(plan, here, shared=shares_memory())
     if plan.topology.servers_in_threads:
         # Most runs have none of this to load.
         from runtime import threads
@@ -43,6 +43,7 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
         mark = TracedMark(mark.words, recorder)
     stub = _stub(plan, process, mark)
     native = load(plan, process)
+    loaded = resident()
     if stub.owns_memory_of_node():
         snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
@@ -52,7 +53,7 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     worker = Worker(plan, process, native, stub, feeds, recorder)
     if resumed is not None:
         worker.resume(resumed)
-    timer = Timer(job.timings(rank)) if job.timed else None
+    timer = Timer(job.timings(rank), loaded) if job.timed else None
     turn = Turn(job, rank) if job.in_turns else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer, turn)
 

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.environment import EnvironmentFailure
-from singac.plan.plan import Process
+from singac.plan.plan import Plan
+
+FLOAT_BYTES = 4
 
 LIMIT_OF_GROUP = Path("/sys/fs/cgroup/memory.max")  # of a container, or a batch system's job
 
 
-def check(processes: Sequence[Process], *, shared: bool) -> None:
+def check(plan: Plan, ranks: Sequence[int], *, shared: bool) -> None:
     """Raises EnvironmentFailure if the processes of this node need more than it has.
 
     Memory that is promised and not there kills a process at its first touch, without a word.
     Processes that share the node's memory have one copy of the params.
     """
-    needed, there = _needed(processes, shared), _there()
+    needed, there = _needed(plan, ranks, shared), _there()
     if needed > there:
         raise EnvironmentFailure(
             f"this machine has {_gigabytes(there)} of memory and this run needs "
@@ -27,12 +29,13 @@ def check(processes: Sequence[Process], *, shared: bool) -> None:
         )
 
 
-def _needed(processes: Sequence[Process], shared: bool) -> int:
-    everything = sum(p.memory.total for p in processes)
-    if not shared:
-        return everything
-    params = [p.memory.params for p in processes]
-    return everything - sum(params) + max(params, default=0)
+def _needed(plan: Plan, ranks: Sequence[int], shared: bool) -> int:
+    """All params once where they are shared, and else in every process."""
+    memories = [p.memory for p in plan.processes if p.rank in ranks]
+    whole = plan.param_floats * FLOAT_BYTES
+    params = [max(m.params, whole) for m in memories]
+    apart = sum(m.own - m.params for m in memories)
+    return apart + (max(params, default=0) if shared else sum(params))
 
 
 def _there() -> int:

@@ -68,21 +68,12 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """Bytes in memory, the process's own and those it shares, before and after it got its plan."""
-
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
 class Traced:
-    """What one process has left: its labels, its notes, and how its memory grew."""
+    """What one process has left: its labels and its notes."""
 
     labels: tuple[Label, ...]
     notes: Sequence[tuple[int, int]]
     is_full: bool
-    memory: Growth
 
 
 class Recorder:
@@ -98,7 +89,6 @@ class Recorder:
         self._function = native.load(NOTE, ("note",), lambda: NOTE).function("note", 3)
         clock = ctypes.CDLL(None).clock_gettime
         self._clock = ctypes.cast(clock, ctypes.c_void_p).value or 0
-        self._before = resident()
 
     def note(self, code: int) -> None:
         count = self._words[0]
@@ -122,7 +112,6 @@ class Recorder:
         """Leave beside the notes what they mean."""
         told = {
             "labels": [asdict(label) for label in self._labels],
-            "memory": asdict(Growth(self._before, resident())),
         }
         self._path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
 
@@ -156,16 +145,7 @@ def read(path: Path) -> Traced:
     count = words[0]
     notes = [(words[HEAD + 2 * k], words[HEAD + 2 * k + 1]) for k in range(count)]
     labels = tuple(Label(**label) for label in told["labels"])
-    return Traced(labels, notes, count == words[1], Growth(**told["memory"]))
-
-
-def resident() -> int:
-    """Bytes of memory that this process has touched, where the system tells; else 0."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * mmap.PAGESIZE
+    return Traced(labels, notes, count == words[1])
 
 
 def is_phase(code: int) -> Phase | None:

@@ -175,7 +175,7 @@ def _analyze(compiled: Sequence[Compiled], out: str | None) -> int:
     told = []
     for one in compiled:
         found = trial.time_apart(one, ANALYZED_STEPS, _data_folder())
-        told.append(measured.as_text(found.plan, found.spans, found.traced, found.moved))
+        told.append(measured.as_text(found.plan, found.spans, found.timings, found.moved))
     _put("\n".join(told), out)
     return 0
 

@@ -1,7 +1,7 @@
 """A plan that is run for some steps, and what it cost beside what was expected of it.
 
 For that, each operation is a stretch of its own: the kernels and their order stay what they are,
-and each is seen by itself. Memory grows by native code and MPI too, which no plan knows.
+and each is seen by itself. Memory grows by some of Python and MPI too, which no plan knows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from statistics import median
 
 from runtime.tally import Moved
 from runtime.timeline import Row, Span
-from runtime.timing import WARM_UP
-from runtime.trace import Traced
+from runtime.timing import WARM_UP, Timings
 from singac.layers.operations import reads, writes
 from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Program, Run, Step, Stretch
@@ -64,7 +63,7 @@ def _split(steps: Sequence[Step], places: Sequence[tuple[int, ...]]) -> Iterator
 def as_text(
     plan: Plan,
     spans: Sequence[Sequence[Span]],
-    traced: Sequence[Traced],
+    timings: Sequence[Timings],
     moved: Sequence[Moved],
 ) -> str:
     """Measured beside expected: of each layer, of each process, and of the whole step.
@@ -72,7 +71,7 @@ def as_text(
     `plan` is the one that ran, each operation apart.
     """
     own = [[s for s in one if s.step >= WARM_UP] for one in spans]
-    parts = (_layers(plan, own[0]), _processes(plan, own, traced, moved), _steps(plan, own))
+    parts = (_layers(plan, own[0]), _processes(plan, own, timings, moved), _steps(plan, own))
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,21 +118,20 @@ def _is_of(span: Span, position: int) -> bool:
 def _processes(
     plan: Plan,
     spans: Sequence[Sequence[Span]],
-    traced: Sequence[Traced],
+    timings: Sequence[Timings],
     moved: Sequence[Moved],
 ) -> str:
     """What each did and sent in a step, and how its memory grew; 16 of them at most."""
     rows = []
-    processes = list(zip(plan.processes, spans, traced, moved, strict=True))[:16]
+    processes = list(zip(plan.processes, spans, timings, moved, strict=True))[:16]
     for process, own, left, counted in processes:
         steps = max(len({s.step for s in own}), 1)
         spent = [sum(s.stop - s.start for s in own if s.row is row) / 1e9 / steps for row in Row]
-        grown = left.memory.after - left.memory.before
         rows.append(
             (
                 process.rank,
                 *(duration(spent[row]) for row in (Row.COMPUTE, Row.EXCHANGE, Row.WAIT)),
-                size(max(grown, 0)),
+                size(max(left.grown_bytes, 0)),
                 size(process.memory.total),
                 f"{counted.sent // max(counted.steps, 1):,}",
                 f"{process.bytes_sent:,}",

@@ -13,7 +13,6 @@ from runtime.job import Job
 from runtime.tally import Moved
 from runtime.timeline import Span
 from runtime.timing import Timings
-from runtime.trace import Traced
 from singac.codegen.ahead import compile_all
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed
@@ -66,8 +65,11 @@ def time_steps(compiled: Compiled, steps: int, cache: str) -> Timed:
     """Run the plan as it is. Raises `Failed`, `Ended`."""
     plan = timed(compiled.plan, steps)
     with _run(compiled, plan, cache) as job:
-        timings = [timing.read(job.timings(rank)) for rank in range(job.processes)]
-        return Timed(plan, timings, _moved(job))
+        return Timed(plan, _timings(job), _moved(job))
+
+
+def _timings(job: Job) -> list[Timings]:
+    return [timing.read(job.timings(rank)) for rank in range(job.processes)]
 
 
 def _moved(job: Job) -> list[Moved]:
@@ -79,7 +81,7 @@ class Apart:
     """A plan with its operations apart, and what its processes did when, by rank."""
 
     plan: Plan
-    traced: Sequence[Traced]
+    timings: Sequence[Timings]
     spans: Sequence[Sequence[Span]]
     moved: Sequence[Moved]
 
@@ -92,6 +94,6 @@ def time_apart(compiled: Compiled, steps: int, cache: str) -> Apart:
         raise Failed([Diagnostic("SG0606", message, help=help, exit=Exit.USAGE)])
     plan = timed(apart(compiled.plan), steps)
     with _run(compiled, plan, cache, traced=True) as job:
-        traced, moved = timeline.read_all(job), _moved(job)
+        traced, timings, moved = timeline.read_all(job), _timings(job), _moved(job)
     spans = [timeline.spans(rank, own) for rank, own in enumerate(traced)]
-    return Apart(plan, traced, spans, moved)
+    return Apart(plan, timings, spans, moved)

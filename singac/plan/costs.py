@@ -60,18 +60,36 @@ class _Costs:
 
     def memory(self) -> Memory:
         """A worker whose server has a thread of its own reads params apart from the server's."""
-        params = param_bytes(self.net)
-        owned = sum(s.floats for s in self.owned)
-        states = owned * len(self.model.train.update.states) * FLOAT_BYTES
+        owned = sum(s.floats for s in self.owned) * FLOAT_BYTES
+        states = owned * len(self.model.train.update.states)
         if self.member is None:
-            return Memory(0, params, 0, states)
+            return Memory(0, owned, 0, states, 0, self._others(owned, states))
         names = ("train", "test") if self.phases.tests() else ("train",)
         phases = [self.phases.of(name, self.member) for name in names]
         arena = max(phase.arena for phase in phases)
-        apart = self.seat.server is not None and self.topology.servers_in_threads
-        own = sum(s.floats for s in self.net.slices if s.is_of(self.member)) * FLOAT_BYTES
+        gradients = sum(s.floats for s in self.net.slices if self._has(s)) * FLOAT_BYTES
+        params = gradients + sum(s.floats for s in self.owned if not self._has(s)) * FLOAT_BYTES
+        if self.place is not None and self.topology.servers_in_threads:
+            params = gradients + owned
         mail = sum(_mail_bytes(phase, self.member) for phase in phases)
-        return Memory(arena, params * (1 + apart), own, states, mail)
+        others = self._others(params, states)
+        others += sum(_read_bytes(phase, self.member) for phase in phases)
+        return Memory(arena, params, gradients, states, mail, others)
+
+    def _has(self, piece: Slice) -> bool:
+        return self.member is not None and piece.is_of(self.member)
+
+    def _others(self, params: int, states: int) -> int:
+        """Gradients of other workers that the server reads; of the first process all that it fills
+        beside its own params and states.
+        """
+        size = self.topology.workers_per_group
+        read = sum(s.floats * (len(s.workers_of(size)) - self._has(s)) for s in self.owned)
+        read *= FLOAT_BYTES
+        if self.seat.rank or self.seat.thread:
+            return read
+        whole = param_bytes(self.net)
+        return read + max(whole - params, 0) + whole * len(self.model.train.update.states) - states
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -106,9 +124,9 @@ class _Costs:
     def served(self) -> int:
         """What the server gets of gradients from other processes; as much goes out as params."""
         owned = (s for s in self.learned if s.server == self.place)
-        return FLOAT_BYTES * sum(piece.floats * self._others(piece) for piece in owned)
+        return FLOAT_BYTES * sum(piece.floats * self._apart(piece) for piece in owned)
 
-    def _others(self, piece: Slice) -> int:
+    def _apart(self, piece: Slice) -> int:
         """Workers of other processes that have a gradient of a slice."""
         size = self.topology.workers_per_group
         members = piece.workers_of(size)
@@ -139,6 +157,12 @@ def _mail_bytes(phase: Phase, member: int) -> int:
     moved = [i for i in phase.items if isinstance(i, Redistribute)]
     parts = [m.exchange.held[member] for m in moved if m.exchange.sends(member)]
     return sum(p.rows * padded(p.columns) for p in parts) * FLOAT_BYTES
+
+
+def _read_bytes(phase: Phase, member: int) -> int:
+    """What it takes of what others put before it."""
+    moved = [i.exchange for i in phase.items if isinstance(i, Redistribute)]
+    return sum(estimate.exchanged_bytes(exchange, member)[1] for exchange in moved)
 
 
 def _rows_of(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:

@@ -211,16 +211,25 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes a process holds; `mail` is what it sends to the workers of its group."""
+    """Bytes a process touches; `mail` is what it sends to the workers of its group.
+
+    `others` are not its own: gradients and mail that it reads where other processes of its node
+    have them. The first process also fills all params and states there are.
+    """
 
     arena: int
     params: int
     gradients: int
     states: int
     mail: int = 0
+    others: int = 0
 
     @property
     def total(self) -> int:
+        return self.own + self.others
+
+    @property
+    def own(self) -> int:
         return self.arena + self.params + self.gradients + self.states + self.mail
 
 

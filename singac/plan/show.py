@@ -121,7 +121,8 @@ def _process_lines(process: Process) -> str:
     return "\n".join(
         (
             f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
-            f"gradients {size(memory.gradients)}, states {size(memory.states)}",
+            f"gradients {size(memory.gradients)}, states {size(memory.states)}, "
+            f"mail {size(memory.mail)}, of others {size(memory.others)}",
             f"a step: {process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent, "
             f"{size(process.bytes_received)} received",
         )

@@ -58,9 +58,10 @@ def test_bytes_of_gradients_and_params() -> None:
 
 def test_memory_of_a_process() -> None:
     servers = "cluster apart { 1 worker group of 2\n 1 server group of 1\n servers = separate }\n"
-    worker, _, server = made(3, servers).processes
+    first, worker, server = made(3, servers).processes
     assert worker.memory.params == worker.memory.gradients == PARAM_FLOATS * 4
-    assert worker.memory.states == 0
+    assert worker.memory.states == worker.memory.others == first.memory.others == 0
+    assert server.memory.others == 2 * PARAM_FLOATS * 4, "what two workers push"
     assert (server.memory.arena, server.memory.gradients) == (0, 0)
     assert server.memory.params == PARAM_FLOATS * 4
     assert worker.memory.total == PARAM_FLOATS * 8 + worker.memory.arena
