@@ -73,7 +73,7 @@ class _Costs:
             params = gradients + owned
         mail = sum(_mail_bytes(phase, self.member) for phase in phases)
         others = self._others(params, states)
-        others += sum(_read_bytes(phase, self.member) for phase in phases)
+        others += sum(self._read(phase, self.member) for phase in phases)
         return Memory(arena, params, gradients, states, mail, others)
 
     def _has(self, piece: Slice) -> bool:
@@ -90,6 +90,11 @@ class _Costs:
             return read
         whole = param_bytes(self.net)
         return read + max(whole - params, 0) + whole * len(self.model.train.update.states) - states
+
+    def _read(self, phase: Phase, member: int) -> int:
+        """What it takes of what others put before it."""
+        moved = [i.exchange for i in phase.items if isinstance(i, Redistribute)]
+        return sum(self.phases.traffic(exchange).received[member] for exchange in moved)
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -157,12 +162,6 @@ def _mail_bytes(phase: Phase, member: int) -> int:
     moved = [i for i in phase.items if isinstance(i, Redistribute)]
     parts = [m.exchange.held[member] for m in moved if m.exchange.sends(member)]
     return sum(p.rows * padded(p.columns) for p in parts) * FLOAT_BYTES
-
-
-def _read_bytes(phase: Phase, member: int) -> int:
-    """What it takes of what others put before it."""
-    moved = [i.exchange for i in phase.items if isinstance(i, Redistribute)]
-    return sum(estimate.exchanged_bytes(exchange, member)[1] for exchange in moved)
 
 
 def _rows_of(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:
