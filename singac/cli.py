@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -293,7 +293,7 @@ def _run_words(arguments: Arguments) -> list[str]:
 def _run_folder(file: str) -> str:
     """A new folder: another job may have begun in this second."""
     stem = os.path.join("runs", f"{Path(file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-    for path in (stem, *(f"{stem}-{k}" for k in count(2))):
+    for path in chain((stem,), (f"{stem}-{k}" for k in count(2))):
         try:
             os.makedirs(path)
         except FileExistsError:
