@@ -89,13 +89,13 @@ def tensors(run: Path, step: int) -> dict[str, np.ndarray]:
     return {name: values for file in files for name, values in load_file(file).items()}
 
 
-def same(run: Path, whole: Path, step: int = STEPS) -> None:
+def same(run: Path, whole: Path, step: int = STEPS, after: int = STOP) -> None:
     expected, found = tensors(whole, step), tensors(run, step)
     assert list(found) == list(expected)
     assert [n for n in expected if not np.array_equal(found[n], expected[n])] == []
     measured = told(whole)
-    again = {place: values for place, values in told(run).items() if place[1] > STOP}
-    assert again == {place: values for place, values in measured.items() if place[1] > STOP}
+    again = {place: values for place, values in told(run).items() if place[1] > after}
+    assert again == {place: values for place, values in measured.items() if place[1] > after}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,6 +128,22 @@ def test_more_steps_go_on_as_if_they_had_been_asked_for_at_once(
     assert [p.name for p in checkpoint.listed(run / "checkpoints")] == [
         checkpoint.folder_name(step) for step in (STEPS, 14, STOP)
     ]
+
+
+@pytest.fixture(scope="module")
+def saved_often(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run with a checkpoint of every step."""
+    folder = tmp_path_factory.mktemp("often")
+    assert train(program(folder), folder, "--set", "train.checkpoint=every(1)") == 0
+    return folder
+
+
+# After the first step, before and after a test, at the end of an epoch, before the last.
+@pytest.mark.parametrize("step", [1, 4, 5, 6, 16])
+def test_a_run_resumed_after_any_step(step: int, saved_often: Path, tmp_path: Path) -> None:
+    saved = saved_often / "checkpoints" / checkpoint.folder_name(step)
+    assert train(program(tmp_path), tmp_path / "run", "--resume", str(saved)) == 0
+    same(tmp_path / "run", saved_often, after=step)
 
 
 def test_a_killed_run_resumed_from_its_last_checkpoint(
