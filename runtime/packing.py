@@ -31,14 +31,16 @@ def unpack(param: Param, packed: Floats) -> Floats:
     rows, columns = param.matrix
     wide = packed.reshape(rows, -1)
     if param.layout is Layout.PANELS:
-        wide = np.concatenate([_from_panels(block) for block in np.split(wide, param.blocks[1:])])
-    return wide[:, :columns].reshape(param.shape).copy()
+        canonical = np.empty_like(wide)
+        cuts = param.blocks[1:]
+        for to, block in zip(np.split(canonical, cuts), np.split(wide, cuts), strict=True):
+            _in_panels(to)[:] = block.reshape(-1, len(block), LANES)
+        wide = canonical
+    elif columns == wide.shape[1]:
+        wide = wide.copy()
+    return np.ascontiguousarray(wide[:, :columns]).reshape(param.shape)
 
 
 def _in_panels(wide: Floats) -> Floats:
+    """A view of rows, [panels][rows][columns of a panel]."""
     return wide.reshape(wide.shape[0], -1, LANES).transpose(1, 0, 2)
-
-
-def _from_panels(block: Floats) -> Floats:
-    rows = block.shape[0]
-    return block.reshape(-1, rows, LANES).transpose(1, 0, 2).reshape(rows, -1)
