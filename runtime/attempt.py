@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
-BANNER_SECONDS = 1.0
+BANNER_SECONDS = 2.0
 SAME_SECONDS = 2.0  # within which the processes of a host fall silent
 WRITING_SECONDS = 1.0
 LAUNCHER_LOG = "launcher.log"
