@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-async \
-        campaign-partition campaign-checkpoints
+.PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-hosts campaign-async \
+        campaign-partition campaign-checkpoints campaign-hosts
 
 check: lint test
 
@@ -52,3 +52,7 @@ campaign-checkpoints:
 # What asynchronous groups reach beside one synchronous worker, for ten seeds.
 campaign-async:
 	$(PYTHON) -m tests.campaign_async models/mlp.singa --seeds 10
+
+# Four hosts of four processes, as namespaces (root): same numbers, lost links and hosts noticed in time.
+campaign-hosts:
+	PYTHONPATH=.:tests/runtime $(PYTHON) -m campaign_hosts
