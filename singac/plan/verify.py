@@ -251,8 +251,8 @@ def _operations_in_order(plan: Plan, process: Process, program: Program) -> None
                     _check_params(operation, names, pulled, pushed)
                     made = writes(operation)
                     for name in reads(operation):
-                        own = made if is_carried(name, made) else ()
-                        _check_read(name, written.union(own), process)
+                        known = written.union(made) if is_carried(name, made) else written
+                        _check_read(name, known, process)
                     written.update(made)
             case _:
                 pass
