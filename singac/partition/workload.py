@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from singac.layers.cut import LANES
 from singac.layers.kind import Dimension, Operand, Use, Wanted, columns
 from singac.layers.operations import Convolution, Operation, reads, writes
 from singac.layers.work import Extent, flops
@@ -32,15 +33,17 @@ class Workload:
     def counts(self) -> Iterator[tuple[int, int]]:
         """Floating-point operations of each operation, and bytes that it reads and writes.
 
-        A convolution has all values of all its windows pass, be they laid out first or not.
+        A convolution whose rows are shorter than a vector lays its windows out first (of a
+        gradient, takes them together again): a pass of its own.
         """
         for one in self.operations:
             touched = [self.extents[n] for n in (*reads(one), *writes(one)) if n in self.extents]
             elements = sum(extent.rows * extent.columns for extent in touched)
-            if isinstance(one, Convolution):
-                windows = one.windows
-                elements += self.rows * windows.channels * windows.taps * windows.pixels
             yield flops(one, self.extents, self.rows), elements * FLOAT_BYTES
+            if isinstance(one, Convolution) and one.windows.places[1] < LANES:
+                windows = one.windows
+                laid_out = self.rows * windows.channels * windows.taps * windows.pixels
+                yield 0, 2 * laid_out * FLOAT_BYTES  # written, and read by the product
 
     @property
     def kept(self) -> int:

@@ -84,14 +84,16 @@ def test_a_dense_layer_goes_on_feature_where_that_moves_less(seed: int) -> None:
 # -- known nets ------------------------------------------------------------------------------------
 
 
-def alexnet(batch: int) -> Model:
+def of_file(name: str, batch: int) -> Model:
     changes = (Change("set", "train.batch", str(batch)),)
-    program = parse(read(str(ROOT / "models/alexnet.singa")))
+    program = parse(read(str(ROOT / f"models/{name}.singa")))
     (made,) = resolve(program, Choices(np=4, partition=AUTO, changes=changes))
     return made
 
 
-@pytest.mark.parametrize("made", [alexnet(64), on_auto(VGG16, 4, 64)], ids=["alexnet", "vgg"])
+@pytest.mark.parametrize(
+    "made", [of_file("alexnet", 64), on_auto(VGG16, 4, 64)], ids=["alexnet", "vgg"]
+)
 def test_convolutions_go_on_batch_and_wide_dense_layers_on_feature(made: Model) -> None:
     _, cuts = chosen(made)
     dense = {name: cut for name, cut in cuts.items() if name.startswith("fc")}
@@ -101,11 +103,22 @@ def test_convolutions_go_on_batch_and_wide_dense_layers_on_feature(made: Model) 
     assert list(dense.values()) == ["feature", "feature", "input"]
 
 
-@pytest.mark.parametrize("made", [alexnet(4096), on_auto(VGG16, 4, 4096)], ids=["alexnet", "vgg"])
+@pytest.mark.parametrize(
+    "made", [of_file("alexnet", 4096), on_auto(VGG16, 4, 4096)], ids=["alexnet", "vgg"]
+)
 def test_a_large_batch_stays_on_batch(made: Model) -> None:
     found, cuts = chosen(made)
     assert list(dict.fromkeys(cuts.values())) == ["batch"]
     assert found.seconds == found.on_batch
+
+
+def test_convolutions_of_few_pixels_are_like_dense_layers() -> None:
+    """Of 2 x 2 pixels in 512 channels an example has 2,048 values, and the weight 2.4 million."""
+    _, cuts = chosen(of_file("vgg", 64))
+    on_feature = [name for name, cut in cuts.items() if "conv" in name and cut == "feature"]
+    assert on_feature == ["vgg5.conv1", "vgg5.conv2", "vgg5.conv3"]
+    assert (cuts["fc1"], cuts["fc2"]) == ("feature", "input")
+    assert list(dict.fromkeys(chosen(of_file("vgg", 4096))[1].values())) == ["batch"]
 
 
 # -- the cheapest ----------------------------------------------------------------------------------
