@@ -8,6 +8,7 @@ from tests.partition.nets import case
 from tests.partition.test_cuts import agree
 
 STEPS = 20
+EACH = 20  # nets between two words of progress
 
 
 def main() -> None:
@@ -19,6 +20,8 @@ def main() -> None:
         except BaseException:
             print(f"case {seed}: {case(seed)}", file=sys.stderr)
             raise
+        if (done := seed - first + 1) % EACH == 0:
+            print(f"{done} of {count}", flush=True)
     print(f"{count} nets, each trained alike by one worker and by several")
 
 
