@@ -130,12 +130,19 @@ def test_groups_are_counted_by_arithmetic(text: str, count: str, size: str) -> N
 
 
 def test_rules_name_a_dimension_or_a_worker() -> None:
-    (cut,) = program("partition p of n { a .. b.c on feature  d at 3  e on auto }").items
+    (cut,) = program(
+        "partition p of n { a .. b.c on feature  d at 3  e on auto  f on input }"
+    ).items
     assert isinstance(cut, tree.Partition)
-    rules = [
+    found = [
         (r.first.text, r.last.text if r.last else None, r.dimension, r.worker) for r in cut.rules
     ]
-    assert rules == [("a", "b.c", "feature", None), ("d", None, None, 3), ("e", None, "auto", None)]
+    assert found == [
+        ("a", "b.c", "feature", None),
+        ("d", None, None, 3),
+        ("e", None, "auto", None),
+        ("f", None, "input", None),
+    ]
 
 
 def test_comments_are_kept_in_order() -> None:
