@@ -275,7 +275,7 @@ class Attempt:
         if banner is not None and far is not None:
             return self._died(far, verdict.crash(verdict.tail(self._job.log(far))) or banner.cause)
         if host := self.abroad.gone(rank, self._finished):
-            return verdict.lost_host(host, self.abroad.step(host), "all its processes have ended")
+            return self._lost_host(host, "all its processes have ended")
         return self._died(rank, "ended without a word")
 
     def _first_of(self, rank: int) -> int:
@@ -297,10 +297,16 @@ class Attempt:
         return verdict.failed(who, step, cause, left, place)
 
     def _step(self, rank: int) -> int:
-        """The step of a process; of a far one what it told last, unless the chief is further."""
+        """The step of a process; of a far one what is known of it."""
         step = self._progress.of(rank).step
-        alike = rank in self.abroad and self._plan.topology.worker_groups == 1
-        return max(step, self._account.step) if alike else step
+        return self._as_far_as_told(step) if rank in self.abroad else step
+
+    def _as_far_as_told(self, step: int) -> int:
+        """Workers that wait for each other do the same step: what one says counts for all."""
+        return max(step, self._account.step) if self._plan.topology.worker_groups == 1 else step
+
+    def _lost_host(self, host: str, cause: str, exit: Exit = Exit.FAILED) -> Verdict:
+        return verdict.lost_host(host, self._as_far_as_told(self.abroad.step(host)), cause, exit)
 
     def _launcher_ended(self) -> Verdict | None:
         if self._started.poll() is None:
@@ -366,8 +372,7 @@ class Attempt:
             return None
         standing, seconds = self._progress.of(silent), self._watchdog.limit
         if host := self.abroad.silent(silent, self._finished, seconds - SAME_SECONDS):
-            cause = f"no sign of life for {seconds:.0f} s"
-            return verdict.lost_host(host, self.abroad.step(host), cause, Exit.STALLED)
+            return self._lost_host(host, f"no sign of life for {seconds:.0f} s", Exit.STALLED)
         suspended = self._watchdog.is_suspended(silent)
         doing = SUSPENDED if suspended else DOING[standing.phase]
         told = self._stacks(silent)

@@ -24,7 +24,7 @@ PREPARE_SECONDS = 3600.0
 AWAIT_SECONDS = 120.0
 AWAIT_VARIABLE = "SINGAC_HOST_SECONDS"
 PAUSE_SECONDS = 1.0
-SWEEP_SECONDS = 3.0
+SWEEP_SECONDS = 2.0
 SAME = "install the same on both, or share one environment"
 REACHING = "a process is started there by the launcher: see --launcher and --launcher-exec"
 
@@ -127,10 +127,17 @@ def sweep(job: Job, mpiexec: str, files: Mapping[str, Sequence[str]]) -> None:
 
     Best effort: a host that is gone has taken its memory with it.
     """
-    for host, names in files.items():
-        command = launcher.command_on(mpiexec, job, host, ["runtime.sweep", *names])
+    started = [
+        subprocess.Popen(
+            launcher.command_on(mpiexec, job, host, ["runtime.sweep", *names]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=launcher.environment(), start_new_session=True,
+        )
+        for host, names in files.items()
+    ]  # fmt: skip
+    stop = time.monotonic() + SWEEP_SECONDS
+    for process in started:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                timeout=SWEEP_SECONDS, env=launcher.environment(),
-            )  # fmt: skip
+            process.wait(max(stop - time.monotonic(), 0))
+        process.kill()
+        process.wait()

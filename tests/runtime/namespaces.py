@@ -64,10 +64,13 @@ class Cluster:
         )
         port = f"to-{name}"
         switch = _pid(self._switch)
-        _ip(f"link add eth0 netns {_pid(first)} type veth peer name {port} netns {switch}")
+        # The same card as before: the others may remember it.
+        card = f"02:00:00:00:00:{self.names.index(name):02x}"
+        own = f"eth0 address {card} netns {_pid(first)}"
+        _ip(f"link add {own} type veth peer name {port} netns {switch}")
         _inside(self._switch, f"ip link set {port} master bridge && ip link set {port} up")
-        own = f"{self._addresses[name]}/24"
-        _inside(first, f"ip link set lo up && ip addr add {own} dev eth0 && ip link set eth0 up")
+        at = f"{self._addresses[name]}/24"
+        _inside(first, f"ip link set lo up && ip addr add {at} dev eth0 && ip link set eth0 up")
         self._wait_for(name)
 
     def _wait_for(self, name: str) -> None:
