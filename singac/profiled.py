@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import TypeVar
 
 from runtime.timeline import Row, Span
 from runtime.timing import WARM_UP
@@ -32,6 +33,7 @@ NANO, GIGA = 1e-9, 1e9
 LOOKS = 4
 MOST_ROWS = 40
 SMALLEST_WAIT = 0.002
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +118,28 @@ def of(
         step_seconds=step_seconds,
         apart_seconds=median((s.stop - s.start) * NANO for s in steps),
         rates=rates,
-        kernels=tuple(_kernels(plan, process, own[process], len(steps))),
+        kernels=tuple(_kernels(plan, process, own[process])),
         waits=tuple(sorted(_waits(own, len(steps)), key=lambda w: -w.seconds)),
     )
 
 
-def _kernels(plan: Plan, process: int, own: Sequence[Span], steps: int) -> Iterator[Kernel]:
-    """In the order of the program; what takes no time is no kernel."""
-    took: dict[int, int] = {}
-    for span in own:
-        if span.label is not None and span.row in (Row.COMPUTE, Row.EXCHANGE):
-            position = span.label.position
-            took[position] = took.get(position, 0) + span.stop - span.start
+def _kernels(plan: Plan, process: int, own: Sequence[Span]) -> Iterator[Kernel]:
+    """In the order of the program; of all steps the median one counts."""
+    works = (s for s in own if s.label is not None and s.row in (Row.COMPUTE, Row.EXCHANGE))
+    took = _by_step(works, lambda span: span.label.position if span.label else -1)
     for position, step in enumerate(plan.processes[process].train.steps):
-        seconds = took.get(position, 0) * NANO / max(steps, 1)
         if named := _named(plan, process, step):
             makes, by, cost = named
-            yield Kernel(makes, by, seconds, cost.flops, cost.bytes)
+            yield Kernel(makes, by, median(took.get(position, [0.0])), cost.flops, cost.bytes)
+
+
+def _by_step(spans: Iterable[Span], key: Callable[[Span], Key]) -> dict[Key, list[float]]:
+    """Seconds of the spans that share a key, in each training step that has any."""
+    found: dict[Key, dict[int, int]] = {}
+    for span in spans:
+        steps = found.setdefault(key(span), {})
+        steps[span.step] = steps.get(span.step, 0) + span.stop - span.start
+    return {k: [took * NANO for took in steps.values()] for k, steps in found.items()}
 
 
 def _named(plan: Plan, process: int, step: Step) -> tuple[str, str, Cost] | None:
@@ -165,16 +172,17 @@ def _kind(operation: Operation) -> str:
 
 
 def _waits(spans: Sequence[Sequence[Span]], steps: int) -> Iterator[Wait]:
-    """Each cause by itself, of every process."""
+    """Each cause by itself, of every process; the mean, for there are steps that need not wait."""
     for rank, own in enumerate(spans):
-        found: dict[tuple[str, str], int] = {}
-        for span in own:
-            if span.row is Row.WAIT:
-                before = f"{span.label.verb} {span.label.what}" if span.label else "the next step"
-                key = span.name, before.rstrip()
-                found[key] = found.get(key, 0) + span.stop - span.start
-        for (waits, before), took in found.items():
-            yield Wait(rank, waits, before, took * NANO / max(steps, 1))
+        took = _by_step((s for s in own if s.row is Row.WAIT), lambda s: (s.name, _before(s)))
+        for (waits, before), seconds in took.items():
+            yield Wait(rank, waits, before, sum(seconds) / max(steps, 1))
+
+
+def _before(span: Span) -> str:
+    """The step of the program that a process waits for."""
+    label = span.label
+    return f"{label.verb} {label.what}".rstrip() if label is not None else "the next step"
 
 
 # -- words -----------------------------------------------------------------------------------------
