@@ -143,7 +143,7 @@ def _compiled(machine: host.Host, product: Product, buffers: list[Floats]) -> Ru
     with entry(module, "product", 4) as function:
         gemm.emit(function.builder, machine.tile, product, *function.arguments)
     code = native.compile_object(str(module), machine)
-    call = native.Library(code, ["product"], machine).function("product", 4)
+    call = native.Library([code], ["product"], machine).function("product", 4)
     everything = [*buffers, _arena(gemm.scratch_bytes(product) // FLOAT_BYTES)]
 
     def run() -> int:

@@ -92,4 +92,5 @@ def partition(net: PartitionedNet) -> str:
 
 
 def _modules(plan: Plan) -> list[str]:
-    return [load.stretch_ir(s) for s in plan.stretches] + [load.update_ir(plan.update)]
+    stretches = [load.stretch_ir(s, k) for s in plan.stretches for k in load.parts_of(s)]
+    return [*stretches, load.update_ir(plan.update)]

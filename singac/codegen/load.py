@@ -6,10 +6,13 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from singac.codegen import native
 from singac.plan.encode import to_json
 from singac.plan.plan import FOLLOW, Plan, Process, Run, Stretch, Update
+
+PART = 64  # operations that are compiled together
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,23 @@ def stretches_of(process: Process) -> tuple[int, ...]:
     return tuple(dict.fromkeys(s.stretch for s in steps if isinstance(s, Run)))
 
 
-def stretch_ir(stretch: Stretch) -> str:
-    """IR text of a stretch for this host."""
+def parts_of(stretch: Stretch) -> range:
+    """Numbers of the parts that a stretch is compiled in."""
+    return range(-(-len(stretch.operations) // PART) or 1)
+
+
+def part_of(stretch: Stretch, part: int) -> range:
+    """Numbers of the operations of a part."""
+    return range(len(stretch.operations))[part * PART : (part + 1) * PART]
+
+
+def stretch_ir(stretch: Stretch, part: int = 0) -> str:
+    """IR text of a part of a stretch for this host."""
     from singac.codegen import host
     from singac.codegen import stretch as generator
 
     with _no_collection():
-        return generator.build(stretch, host.current())
+        return generator.build(stretch, host.current(), part)
 
 
 @contextlib.contextmanager
@@ -131,7 +144,8 @@ def key_of(stretch: Stretch) -> str:
 
 
 def stretch(stretch: Stretch) -> Callable[..., int]:
-    library = native.load(key_of(stretch), ["stretch"], lambda: stretch_ir(stretch))
+    builds = [partial(stretch_ir, stretch, part) for part in parts_of(stretch)]
+    library = native.load(key_of(stretch), ["stretch"], *builds)
     return library.function("stretch", 5)
 
 

@@ -27,11 +27,13 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Library:
-    """Loaded object code; functions taken from it keep it alive."""
+    """Loaded object code, of one part or several; functions taken from it keep it alive."""
 
-    def __init__(self, code: bytes, names: Sequence[str], host: Host) -> None:
+    def __init__(self, parts: Sequence[bytes], names: Sequence[str], host: Host) -> None:
         self._compiler = llvm.create_lljit_compiler(_target_machine(host))
-        builder = llvm.JITLibraryBuilder().add_object_img(code)
+        builder = llvm.JITLibraryBuilder()
+        for code in parts:
+            builder.add_object_img(code)
         for name in names:
             builder.export_symbol(name)
         self._symbols = builder.link(self._compiler, "singac")
@@ -44,23 +46,29 @@ class Library:
         return function
 
 
-def load(key_text: str, names: Sequence[str], build: Callable[[], str]) -> Library:
-    """The library `key_text` stands for, from the cache or from the IR text that `build` gives.
+def load(key_text: str, names: Sequence[str], *builds: Callable[[], str]) -> Library:
+    """The library `key_text` stands for, each part from the cache or from the IR text of its build.
 
     `key_text` must determine the IR text together with the generator's own sources and the host.
     """
+    parts = [provide(key_text, k, build) for k, build in enumerate(builds)]
+    return Library(parts, names, hosts.current())
+
+
+def provide(key_text: str, part: int, build: Callable[[], str]) -> bytes:
+    """The object code of a part, left in the cache."""
     host = hosts.current()
-    path = _object_path(key_text, host)
+    path = _object_path(f"{key_text}\0{part}", host)
     code = _read_object(path)
     if code is None:
         code = compile_object(build(), host)
         _write_object(path, code)
-    return Library(code, names, host)
+    return code
 
 
-def is_cached(key_text: str) -> bool:
-    """Whether the cache holds what `load` would take."""
-    return _read_object(_object_path(key_text, hosts.current())) is not None
+def is_cached(key_text: str, part: int) -> bool:
+    """Whether the cache holds what `provide` would give."""
+    return _read_object(_object_path(f"{key_text}\0{part}", hosts.current())) is not None
 
 
 def compile_object(ir_text: str, host: Host) -> bytes:

@@ -40,7 +40,7 @@ class Probe:
         machine = machine or current()
         chains = CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
         code = native.compile_object(_ir(machine, chains), machine)
-        self._call = native.Library(code, ["probe"], machine).function("probe", 1)
+        self._call = native.Library([code], ["probe"], machine).function("probe", 1)
         self._room = native.allocate(chains * LANES * FLOAT_BYTES)
         self.flops = 2 * chains * LANES * TURNS
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 from llvmlite import ir
 
 from singac.codegen import columns, conv, crop, gemm, lookup, lrn, norms, pool, rows
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
-from singac.codegen.ir import I64, POINTER, entry, i64, loop, new_module, offset, shared
+from singac.codegen.ir import I64, POINTER, VOID, entry, i64, loop, new_module, offset
+from singac.codegen.load import part_of
 from singac.layers.operations import (
     Best,
     ChannelSum,
@@ -56,21 +56,31 @@ NAME = "stretch"
 ARGUMENTS = 5
 
 
-def build(stretch: Stretch, host: Host) -> str:
-    """IR text of a stretch's function.
+def build(stretch: Stretch, host: Host, part: int = 0) -> str:
+    """IR text of a part of a stretch, of which the first has its function.
 
-    It calls a function for each operation: in one that holds hundreds, LLVM takes many times as
-    long to find registers.
+    That calls a function for each operation: in one that holds hundreds, LLVM takes many times as
+    long to find registers, and parts compile on several cores at once.
     """
     module = new_module(host)
     buffers = {b.name: b for b in stretch.buffers}
-    with entry(module, NAME, ARGUMENTS) as function:
-        for number, operation in enumerate(stretch.operations):
-            emit = partial(_kernel, stretch, buffers, operation, host)
-            name = f"{number}:{next(iter(writes(operation)), '')}"
-            kernel = shared(module, name, [POINTER] * ARGUMENTS, emit)
-            function.builder.call(kernel, function.arguments)
+    kernels = [
+        _declared(module, f"{number}:{next(iter(writes(operation)), '')}")
+        for number, operation in enumerate(stretch.operations)
+    ]
+    if part == 0:
+        with entry(module, NAME, ARGUMENTS) as function:
+            for kernel in kernels:
+                function.builder.call(kernel, function.arguments)
+    for number in part_of(stretch, part):
+        _kernel(stretch, buffers, stretch.operations[number], host, kernels[number])
     return str(module)
+
+
+def _declared(module: ir.Module, name: str) -> ir.Function:
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER] * ARGUMENTS), name)
+    function.attributes.add("noinline")
+    return function
 
 
 def _kernel(

@@ -17,7 +17,7 @@ def compiled(kernels: dict[str, tuple[int, Emit]]) -> dict[str, Callable[..., in
     """Name -> (count of pointers, body), all in one module, as callable functions."""
     machine = host.current()
     code = native.compile_object(module_text(kernels, machine), machine)
-    library = native.Library(code, list(kernels), machine)
+    library = native.Library([code], list(kernels), machine)
     return {name: library.function(name, count) for name, (count, _) in kernels.items()}
 
 

@@ -135,7 +135,7 @@ def test_denormals_are_zero_inside_and_not_after():
     arena = native.allocate(128).view(np.float32)
     arena[:16] = denormal
     machine = host.current()
-    library = native.Library(native.compile_object(twice_ir(), machine), NAMES, machine)
+    library = native.Library([native.compile_object(twice_ir(), machine)], NAMES, machine)
     library.function("twice", 2)(arena.ctypes.data, arena.ctypes.data + 64)
     assert not arena[16:].any()
     assert np.add(arena[:16], arena[:16]).all()

@@ -77,7 +77,7 @@ def _as_rows(values: Floats, buffer: Buffer) -> Floats:
 def _call(made: Stretch, arena: Floats) -> None:
     machine = host.current()
     code = native.compile_object(stretch.build(made, machine), machine)
-    function = native.Library(code, [stretch.NAME], machine).function(stretch.NAME, 5)
+    function = native.Library([code], [stretch.NAME], machine).function(stretch.NAME, 5)
     scalars = np.array([0, 0, 0, made.rows])
     function(*(arena.ctypes.data for _ in range(4)), scalars.ctypes.data)
 

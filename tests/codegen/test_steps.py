@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from singac.codegen import load
 from singac.codegen.stretch import scratch_bytes
 from singac.model.resolve import Choices
 from singac.partition.partition import partition
@@ -68,6 +71,21 @@ def test_step_agrees_with_numpy(net: str) -> None:
         wanted = expected[gradient_of(param.name)]
         difference = np.linalg.norm(machine.gradient(param.name) - wanted.reshape(param.shape))
         assert difference <= 1e-5 * np.linalg.norm(wanted), param.name
+
+
+def test_a_stretch_in_several_parts_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan = plan_of(programs.small(NETS["branches"]))
+    whole, batch = InProcess(plan), batch_of(1)
+    expected = whole.step(batch)
+    monkeypatch.setattr(load, "PART", 3)
+    monkeypatch.setenv("SINGAC_CACHE", str(tmp_path))
+    assert all(len(load.parts_of(stretch)) > 1 for stretch in plan.stretches)
+    parts = InProcess(plan)
+    assert parts.step(batch).tobytes() == expected.tobytes()
+    for param in plan.params:
+        assert parts.gradient(param.name).tobytes() == whole.gradient(param.name).tobytes()
 
 
 @pytest.mark.parametrize("workers", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
