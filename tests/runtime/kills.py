@@ -213,10 +213,11 @@ def _goes_on(running: Started, seen: int) -> bool:
 
 
 def _lost(running: Started, seen: int) -> int:
-    """Steps that had been told and were done again."""
+    """Steps of this train that had been told and were done again."""
     events = running.written()
     at = next(k for k, e in enumerate(events) if k >= seen and e["event"] == "restart")
-    told = [e["step"] for e in events[:at] if e["event"] == "step"]
+    begun = max(k for k, e in enumerate(events[:at]) if e["event"] == "start")
+    told = [e["step"] for e in events[begun:at] if e["event"] == "step"]
     return max(0, told[-1] - events[at]["step"]) if told else 0
 
 
