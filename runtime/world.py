@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mpi4py
 
+from runtime import patience
 from runtime.environment import EnvironmentFailure
 
 mpi4py.rc.initialize = False
@@ -39,9 +40,10 @@ def library() -> str:
 
 
 def leave() -> None:
-    """Finalise MPI."""
+    """Finalise MPI, when all have come to it: who waits in there gives no sign of life."""
     from mpi4py import MPI
 
+    patience.until(MPI.COMM_WORLD.Ibarrier().Test, MPI.COMM_WORLD.Get_size())
     MPI.Finalize()
 
 
