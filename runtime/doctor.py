@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -132,9 +132,11 @@ def _folder(path: str, help: str) -> str:
 
 
 def _hosts(job: Job) -> list[Finding]:
-    own = present.of_host()
+    own, all_of_them = present.of_host(), sum(slots for _, slots in job.hosts)
     try:
-        answers = muster.ask(job, launcher.find(), ["runtime.present"])
+        answers = muster.ask(
+            replace(job, processes=all_of_them), launcher.find(), ["runtime.present"]
+        )
     except Failed:
         return []  # the launcher is among the findings already
     return [_host(answer, own) for answer in answers]

@@ -95,7 +95,7 @@ class Cluster:
 
     def put(self, name: str, there: Path, instead: Path) -> None:
         """Let a host see another file or folder where all see one."""
-        _inside(self._firsts[name], f"mount --bind {instead} {there}")
+        _inside(self._firsts[name], f"mount --bind '{instead}' '{there}'")
 
     def end(self, name: str, words: str, number: int) -> None:
         """Send a signal to the first process of a host whose command line has the words in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -148,6 +149,22 @@ def test_hosts_with_other_versions_are_refused(cluster: Cluster, tmp_path: Path)
     assert finished.code == 3
     assert "error[SG0933]: hosts a and b differ in singac" in finished.stderr
     assert finished.seconds < 5
+    code, told = doctor(cluster)
+    assert code == 3
+    assert re.search(r"^BAD  host b +singac is 0.* there and 0.* here$", told, re.MULTILINE)
+
+
+def doctor(cluster: Cluster) -> tuple[int, str]:
+    words = ["doctor", "-H", "a:2,b:2", "--launcher-exec", str(cluster.shell)]
+    command = cluster.on("a", [sys.executable, "-m", "singac.cli", *words])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_the_doctor_asks_the_hosts(cluster: Cluster) -> None:
+    code, told = doctor(cluster)
+    assert code == 0, told
+    assert re.search(r"^ok   host b +answers, with the same versions$", told, re.MULTILINE)
 
 
 def test_hosts_with_other_data_are_refused(cluster: Cluster, tmp_path: Path) -> None:
@@ -171,13 +188,24 @@ def test_a_host_that_is_not_there_is_told(cluster: Cluster, tmp_path: Path) -> N
     assert "error[SG0932]: host b cannot be used: connect to host b" in finished.stderr
 
 
-def test_the_command_line_runs_on_the_hosts_of_a_file(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_command_line_runs_on_hosts_with_caches_of_their_own(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """What a host has not it prepares and compiles for itself."""
+    cache, other = tmp_path / "cache", tmp_path / "cache of b"
+    for folder in (cache, other):
+        folder.mkdir()
+    cluster.put("b", cache, other)
     (tmp_path / "machines").write_text("a slots=2   # this one\nb:2\n")
     words = ["run", "models/mlp.singa", "-np", "4", "--hostfile", f"{tmp_path}/machines"]
     words += ["--launcher-exec", str(cluster.shell), "--run-dir", f"{tmp_path}/run"]
-    command = cluster.on(
-        "a", [sys.executable, "-m", "singac.cli", *words, "--set", "train.steps=5"]
+    words += ["--set", "train.steps=5"]
+    command = cluster.on("a", [sys.executable, "-m", "singac.cli", *words])
+    variables = {**os.environ, "SINGAC_CACHE": str(cache)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ok: 5 steps" in done.stdout
+    assert list((other / "data").iterdir())
+    assert list(other.glob("*.o"))
