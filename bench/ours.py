@@ -40,10 +40,10 @@ def _compile(words: list[str], folder: str) -> None:
     """Leave the job of a file in a folder, all that it needs made."""
     from singac import warm
     from singac.arguments import parser
-    from singac.cli import choices_of
     from singac.compile import compile_file
-    from singac.timed import timed
-    from singac.trial import job_of
+    from singac.verbs.common import choices_of
+    from singac.verbs.timed import timed
+    from singac.verbs.trial import job_of
 
     arguments = parser().parse_args(["bench", *words])
     (compiled,) = compile_file(arguments.file, choices_of(arguments), warm.data_folder())

@@ -12,7 +12,7 @@ from runtime.timing import WARM_UP, Timer, Timings, read
 from singac.cli import main
 from singac.compile import compile_file
 from singac.model.resolve import Choices
-from singac.timed import figures, timed
+from singac.verbs.timed import figures, timed
 
 KEYS = [
     "format_version", "net", "processes", "steps", "step_seconds", "examples_per_second",

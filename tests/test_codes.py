@@ -24,14 +24,11 @@ AREAS = (
     ("SG0210", "SG0299", ("singac/sources/",)),
     ("SG0300", "SG0399", ("singac/partition/",)),
     ("SG0400", "SG0499", ("singac/model/",)),
-    ("SG0600", "SG0699", ("singac/plan/", "singac/report/", "singac/plans.py", "singac/trial.py",
-                          "singac/rates.py", "singac/cli.py", "singac/arguments.py")),
+    ("SG0600", "SG0699", ("singac/plan/", "singac/report/", "singac/verbs/",
+                          "singac/arguments.py")),
     ("SG0900", "SG0902", ("runtime/",)),
-    ("SG0903", "SG0909", ("singac/cli.py", "singac/shows.py", "singac/warm.py",
-                          "singac/trained.py", "singac/starter.py", "singac/rates.py",
-                          "runtime/answers.py")),
-    ("SG0914", "SG0914", ("singac/starter.py",)),
-    ("SG0915", "SG0916", ("singac/sampling.py",)),
+    ("SG0903", "SG0909", ("singac/verbs/", "singac/warm.py", "runtime/answers.py")),
+    ("SG0914", "SG0916", ("singac/verbs/",)),
     ("SG0910", "SG0999", ("runtime/",)),
 )
 # fmt: on

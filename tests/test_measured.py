@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from singac.cli import main
-from singac.measured import apart
 from singac.plan.plan import Plan, Run
+from singac.verbs.measured import apart
 from tests.plan.test_plan import MLP, mlp
 
 

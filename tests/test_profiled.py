@@ -10,12 +10,12 @@ import pytest
 from runtime.timeline import Row, Span
 from runtime.timing import WARM_UP
 from runtime.trace import Label
-from singac import profiled
 from singac.cli import main
-from singac.measured import apart
 from singac.plan.plan import Feed, Plan, Pull, Run, Serve
 from singac.plan.show import words
-from singac.profiled import Kernel, Profile, Rates, Wait, as_json, as_text
+from singac.verbs import profiled
+from singac.verbs.measured import apart
+from singac.verbs.profiled import Kernel, Profile, Rates, Wait, as_json, as_text
 from tests.plan.test_plan import MLP, mlp
 from tests.test_main_example import ROOT
 

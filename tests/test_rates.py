@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from singac import rates
 from singac.cli import main
 from singac.diagnostics import Failed
 from singac.partition.machine import BUILT_IN, Machine
 from singac.plan.encode import from_json
+from singac.verbs import rates
 
 MLP = str(Path(__file__).parent.parent / "models/mlp.singa")
 SLOW_NETWORK = Machine("by hand", exchange=1e6, latency=1e-3)

@@ -13,7 +13,7 @@ import pytest
 from runtime.sampler import Choice
 from singac.cli import main
 from singac.plan.plan import Plan
-from singac.sampling import Sampled
+from singac.verbs.sampling import Sampled
 
 TEXT = "the cat sat on the mat,\nand the dog lay on the log;\n" * 9
 PROBE = TEXT[5:66]  # ten examples and what comes after them

@@ -8,7 +8,7 @@ import pytest
 
 from singac.compile import compile_file
 from singac.model.resolve import Choices
-from singac.trial import time_steps
+from singac.verbs.trial import time_steps
 from tests.partition.test_real_runs import program
 
 NET = """

@@ -16,11 +16,11 @@ from runtime.timing import Timings
 from singac.codegen.ahead import compile_all
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed
-from singac.measured import apart
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
 from singac.sources.prepare import prepare
-from singac.timed import timed
+from singac.verbs.measured import apart
+from singac.verbs.timed import timed
 
 
 def job_of(

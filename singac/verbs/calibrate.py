@@ -25,7 +25,7 @@ from singac.partition.assign import checked
 from singac.partition.auto import priced
 from singac.partition.machine import Machine
 from singac.partition.split import split
-from singac.trial import time_steps
+from singac.verbs.trial import time_steps
 
 NOTHING = Machine("free", float("inf"), float("inf"), float("inf"), 0.0)
 PROGRAM = """

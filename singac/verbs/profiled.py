@@ -27,7 +27,7 @@ from singac.plan.estimate import update_flops
 from singac.plan.plan import Feed, Plan, Run, Serve, Step
 from singac.plan.show import table
 from singac.report.costs import FLOAT_BYTES, Cost, duration, operation_cost
-from singac.trial import time_apart, time_steps
+from singac.verbs.trial import time_apart, time_steps
 
 NANO, GIGA = 1e-9, 1e9
 LOOKS = 4

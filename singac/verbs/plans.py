@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from singac import shows
 from singac.compile import Compiled, compile_file
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.model.resolve import Choices
@@ -19,6 +18,7 @@ from singac.report.compare import compare
 from singac.report.dot import as_dot
 from singac.report.page import as_page
 from singac.report.tensor import show_tensor
+from singac.verbs import shows
 
 # fmt: off
 FORMATS: Mapping[str, Callable[[Plan], str]] = {
