@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import packing, snapshot
-from runtime.data import Feeder
-from runtime.lanes import Lanes
+from runtime.checkpoints import packing, snapshot
+from runtime.process.data import Feeder
+from runtime.process.lanes import Lanes
 from singac.compile import Compiled
 from singac.plan.plan import Plan
 from singac.sources.prepare import prepare

@@ -16,9 +16,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from runtime import job as jobs
-from runtime import launch
 from runtime.job import Job
-from runtime.turns import Turns
+from runtime.process.turns import Turns
+from runtime.supervisor import launch
 
 NEVER_DONE = 1_000_000_000
 

@@ -18,8 +18,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime import channel, launcher
+from runtime import channel
 from runtime.job import Job
+from runtime.supervisor import launcher
 from singac.diagnostics import Diagnostic, Exit, Failed
 
 RANK, SIZE, DESCRIPTOR = "PMI_RANK", "PMI_SIZE", "PMI_FD"

@@ -22,7 +22,7 @@ class Job:
     `resume` is a checkpoint, or a folder of checkpoints or a run folder (the newest sound one is
     meant), or None to start from the initialisers. `restart` counts from 0, the first attempt.
     Of a `timed` run nothing is told or saved but how long its steps took. One `in_turns` does steps
-    only when it is told to (`runtime/turns.py`).
+    only when it is told to (`runtime/process/turns.py`).
     `origins` are like `resume`, for params that start from another run, by the key of their origin.
     `hosts` are empty on one machine alone; then `launcher` starts a process on each in its way,
     `launcher_exec` standing for its program. `request` tells a host how to prepare the data.

@@ -20,12 +20,13 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 
-from runtime import faults, remains, stacks
 from runtime import job as jobs
 from runtime.channel import Line, Message
 from runtime.environment import EnvironmentFailure
 from runtime.job import Job
+from runtime.process import faults
 from runtime.progress import Mark, Phase, Progress
+from runtime.supervisor import remains, stacks
 
 PATIENCE_SECONDS = 5.0
 LAST_WORD_SECONDS = 2.0
@@ -101,7 +102,7 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     _tell_files(line, ready=False)
     fault.strike("connected")
     mark.phase(Phase.LOADING)
-    from runtime import assembly
+    from runtime.process import assembly
 
     crew = assembly.assemble(job, rank, mark, line, fault)
     gc.freeze()

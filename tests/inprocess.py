@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.exchange import Tensor, gathered
-from runtime.initialise import initial
-from runtime.packing import pack, unpack
+from runtime.checkpoints.initialise import initial
+from runtime.checkpoints.packing import pack, unpack
+from runtime.transport.exchange import Tensor, gathered
 from singac import schedules
 from singac.codegen import load, native
 from singac.plan.plan import (

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.initialise import initial
-from runtime.packing import pack, part, unpack
-from runtime.server import Server
-from runtime.stub import Call, Gathered, Kernels, NativeCall
+from runtime.checkpoints.initialise import initial
+from runtime.checkpoints.packing import pack, part, unpack
+from runtime.process.server import Server
+from runtime.transport.stub import Call, Gathered, Kernels, NativeCall
 from singac.codegen import load, native
 from singac.plan.plan import Param, Plan, Step
 

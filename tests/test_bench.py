@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.tally import Moved
-from runtime.timing import WARM_UP, Timer, Timings, read
+from runtime.process.timing import WARM_UP, Timer, Timings, read
+from runtime.transport.tally import Moved
 from singac.cli import main
 from singac.compile import compile_file
 from singac.model.resolve import Choices

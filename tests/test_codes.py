@@ -27,7 +27,7 @@ AREAS = (
     ("SG0600", "SG0699", ("singac/plan/", "singac/report/", "singac/verbs/",
                           "singac/arguments.py")),
     ("SG0900", "SG0902", ("runtime/",)),
-    ("SG0903", "SG0909", ("singac/verbs/", "singac/warm.py", "runtime/answers.py")),
+    ("SG0903", "SG0909", ("singac/verbs/", "singac/warm.py", "runtime/process/answers.py")),
     ("SG0914", "SG0916", ("singac/verbs/",)),
     ("SG0910", "SG0999", ("runtime/",)),
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import doctor
 from runtime.job import Job
+from runtime.supervisor import doctor
 from singac.cli import main
 
 

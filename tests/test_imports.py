@@ -76,6 +76,22 @@ def test_imports_point_left(path: Path) -> None:
     assert not wrong, f"{module} imports {wrong}"
 
 
+FOLDERS = {  # of the runtime, and the others that each may import
+    "checkpoints": (),
+    "transport": ("checkpoints",),
+    "process": ("checkpoints", "transport"),
+    "supervisor": ("checkpoints",),
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_of_the_runtime_know_only_those_below_them(folder: str) -> None:
+    for path in sorted((ROOT / "runtime" / folder).glob("*.py")):
+        known = [n.split(".")[1] for n in imports(path) if n.startswith("runtime.")]
+        wrong = [n for n in known if n in FOLDERS and n not in (folder, *FOLDERS[folder])]
+        assert not wrong, f"{path.name} imports from {wrong}"
+
+
 def loaded_by(code: str) -> set[str]:
     """Modules in a fresh interpreter after it ran the code."""
     script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\nprint(*sys.modules)"
@@ -88,8 +104,8 @@ def loaded_by(code: str) -> set[str]:
 
 def test_a_rank_imports_no_compiler() -> None:
     """All that a process imports before and after it has met the others."""
-    loaded = loaded_by("import runtime.rank, runtime.assembly, runtime.chief")
-    assert "runtime.session" in loaded
+    loaded = loaded_by("import runtime.rank, runtime.process.assembly, runtime.process.chief")
+    assert "runtime.process.session" in loaded
     assert not loaded & {*HEAVY, *COMPILER}
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from runtime.initialise import initial
+from runtime.checkpoints.initialise import initial
 from singac.diagnostics import Report, Source, Span
 from singac.initialisers import INITIALISERS, Fan, check_initialiser, fan_of
 from singac.plan.plan import Initialiser, Layout, Param

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import register
 from runtime.job import Job
-from runtime.register import State
+from runtime.supervisor import register
+from runtime.supervisor.register import State
 from singac.diagnostics import Failed
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.process.timing import WARM_UP
 from runtime.timeline import Row, Span
-from runtime.timing import WARM_UP
 from runtime.trace import Label
 from singac.cli import main
 from singac.plan.plan import Feed, Plan, Pull, Run, Serve

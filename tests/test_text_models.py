@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.sampler import Choice
+from runtime.process.sampler import Choice
 from singac.cli import main
 from singac.plan.plan import Plan
 from singac.verbs.sampling import Sampled

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import launcher
 from runtime.job import Job
+from runtime.supervisor import launcher
 from singac import warm
 from singac.diagnostics import Exit, Failed
 

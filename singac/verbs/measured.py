@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from runtime.tally import Moved
+from runtime.process.timing import WARM_UP, Timings
 from runtime.timeline import Row, Span
-from runtime.timing import WARM_UP, Timings
+from runtime.transport.tally import Moved
 from singac.layers.operations import reads, writes
 from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Program, Run, Step, Stretch

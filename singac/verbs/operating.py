@@ -67,8 +67,8 @@ def check_guest(guest: Guest | None, arguments: Arguments, processes: Sequence[i
 
 def doctor(arguments: Arguments) -> int:
     """What a run will find here; exit 3 where it would fail."""
-    from runtime import doctor as examination
     from runtime.job import Job
+    from runtime.supervisor import doctor as examination
 
     job = Job(
         "", "", "", arguments.np,
@@ -82,7 +82,7 @@ def doctor(arguments: Arguments) -> int:
 
 def ps(arguments: Arguments) -> int:
     """The jobs of this user that are running on this machine."""
-    from runtime import register
+    from runtime.supervisor import register
 
     jobs = [(state, register.last_event(state)) for state in register.running(registry())]
     if arguments.json:
@@ -110,7 +110,7 @@ def ps(arguments: Arguments) -> int:
 
 def stop(arguments: Arguments) -> int:
     """Let a job write a checkpoint and end; return when it has."""
-    from runtime import register
+    from runtime.supervisor import register
 
     state = register.running_in(Path(arguments.run))
     os.kill(state.pid, signal.SIGTERM)
@@ -123,8 +123,8 @@ def stop(arguments: Arguments) -> int:
 
 def tail(arguments: Arguments) -> int:
     """What a job tells, from its start until it ends."""
-    from runtime import follow, register
-    from runtime.report import sentence
+    from runtime.supervisor import follow, register
+    from runtime.supervisor.report import sentence
 
     for line in follow.lines(register.of(Path(arguments.run))):
         print(line if arguments.json else sentence(json.loads(line)), flush=True)

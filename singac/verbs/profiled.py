@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TypeVar
 
+from runtime.process.timing import WARM_UP
 from runtime.timeline import Row, Span
-from runtime.timing import WARM_UP
 from singac.codegen.peak import Machine
 from singac.compile import Compiled
 from singac.layers.operations import Operation, writes

@@ -15,7 +15,7 @@ from singac.verbs.common import (
 )
 
 if TYPE_CHECKING:
-    from runtime.alone import Tester
+    from runtime.process.alone import Tester
     from singac.model.resolve import Model
     from singac.plan.plan import Plan
 
@@ -42,7 +42,7 @@ def evaluate(arguments: Arguments) -> int:
 
 def predict(arguments: Arguments) -> int:
     """A file of what a layer gives for each example of a part, in the order of the data."""
-    from runtime import answers
+    from runtime.process import answers
     from singac.verbs import trained
 
     model = trained.model_of(arguments.file, alone(arguments), data_folder())
@@ -58,8 +58,8 @@ def predict(arguments: Arguments) -> int:
 
 def sample(arguments: Arguments) -> int:
     """Text that a trained model of characters or words writes, as it is written."""
-    from runtime import resume
-    from runtime.sampler import Choice, Sampler
+    from runtime.checkpoints import resume
+    from runtime.process.sampler import Choice, Sampler
     from singac.verbs import sampling, trained
 
     model = trained.model_of(arguments.file, alone(arguments), data_folder())
@@ -76,8 +76,8 @@ def sample(arguments: Arguments) -> int:
 
 def _tester(arguments: Arguments, plan: Plan, model: Model) -> tuple[str, Tester]:
     """The checkpoint that was found, and the net with its params."""
-    from runtime import resume
-    from runtime.alone import Tester
+    from runtime.checkpoints import resume
+    from runtime.process.alone import Tester
     from singac.sources.prepare import prepare
 
     folder = resume.find(Path(arguments.checkpoint), plan, "take params from")
@@ -87,7 +87,7 @@ def _tester(arguments: Arguments, plan: Plan, model: Model) -> tuple[str, Tester
 
 def checkpoint(arguments: Arguments) -> int:
     """The checkpoints at a path; exit 4 when there is none, or one that is proved unsound."""
-    from runtime import inventory
+    from runtime.checkpoints import inventory
 
     found = inventory.look(Path(arguments.path), proves=arguments.what == "verify")
     print(inventory.as_json(found) if arguments.json else inventory.as_text(found))

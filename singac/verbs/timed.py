@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from runtime.tally import Moved
-from runtime.timing import WARM_UP, Timings
+from runtime.process.timing import WARM_UP, Timings
+from runtime.transport.tally import Moved
 from singac.plan.plan import Every, Initialiser, Param, Plan
 from singac.plan.show import size
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments) -> int:
     """Train every train block in turn."""
-    from runtime import launch
     from runtime.job import Job
+    from runtime.supervisor import launch
     from singac import warm
 
     with operating.joined(arguments) as guest:

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import launch, tally, timeline, timing
+from runtime import timeline
 from runtime.job import Job
-from runtime.tally import Moved
+from runtime.process import timing
+from runtime.process.timing import Timings
+from runtime.supervisor import launch
 from runtime.timeline import Span
-from runtime.timing import Timings
+from runtime.transport import tally
+from runtime.transport.tally import Moved
 from singac.codegen.ahead import compile_all
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.tally import Moved
+from runtime.transport.tally import Moved
 from singac.compile import compile_file
 from singac.model.resolve import Choices
 from singac.verbs.trial import time_steps

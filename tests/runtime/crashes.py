@@ -20,9 +20,9 @@ from types import FrameType
 import nets
 import numpy as np
 
-from runtime import checkpoint
 from runtime.channel import Message
-from runtime.saver import Order, Saver
+from runtime.checkpoints import checkpoint
+from runtime.checkpoints.saver import Order, Saver
 from singac.plan.plan import Every, Plan
 from singac.saved import listed
 

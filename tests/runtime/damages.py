@@ -13,8 +13,8 @@ from pathlib import Path
 
 import crashes
 
-from runtime import resume
-from runtime.checkpoint import folder_name
+from runtime.checkpoints import resume
+from runtime.checkpoints.checkpoint import folder_name
 from singac.diagnostics import Exit, Failed
 from singac.saved import MANIFEST
 

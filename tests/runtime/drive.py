@@ -3,7 +3,8 @@
 import os
 import sys
 
-from runtime import job, launch, launcher
+from runtime import job
+from runtime.supervisor import launch, launcher
 
 if "LAUNCHER" in os.environ:
     launcher.find = lambda: os.environ["LAUNCHER"]  # type: ignore[assignment]

@@ -25,7 +25,7 @@ import psutil
 from running import ROOT, Running, Started
 from safetensors.numpy import load_file
 
-from runtime import checkpoint
+from runtime.checkpoints import checkpoint
 from singac.plan.plan import Every, Plan
 
 WORKERS, SERVERS, STEPS = 4, 4, 4000

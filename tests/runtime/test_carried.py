@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from running import run
 from safetensors.numpy import load_file
 
-from runtime.checkpoint import folder_name
-from runtime.lanes import Lanes
+from runtime.checkpoints.checkpoint import folder_name
+from runtime.process.lanes import Lanes
 from singac.codegen.stretch import scratch_bytes
 from singac.diagnostics import Source
 from singac.model.resolve import Choices, resolve

@@ -15,10 +15,10 @@ import damages
 import numpy as np
 import pytest
 
-from runtime import checkpoint
 from runtime.channel import Message
+from runtime.checkpoints import checkpoint
+from runtime.checkpoints.saver import Order, Saver
 from runtime.environment import EnvironmentFailure
-from runtime.saver import Order, Saver
 from singac.saved import listed
 
 PLAN = crashes.plan()

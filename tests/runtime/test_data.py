@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runtime.data import Feeder
+from runtime.process.data import Feeder
 from singac.plan.plan import Data, Field
 
 Values = NDArray[np.float32]

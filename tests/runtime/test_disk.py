@@ -12,7 +12,7 @@ import nets
 import pytest
 from running import Running
 
-from runtime import checkpoint
+from runtime.checkpoints import checkpoint
 from singac.plan.plan import Every
 from singac.saved import listed
 

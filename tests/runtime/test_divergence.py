@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import checkpoint
+from runtime.checkpoints import checkpoint
 from singac.cli import main
 
 POINTS = Path(__file__).parents[1] / "errors/data/points.csv"

@@ -11,7 +11,7 @@ import nets
 import pytest
 from running import run
 
-from runtime import launcher
+from runtime.supervisor import launcher
 from singac.diagnostics import Exit, Failed
 
 OTHER_LAUNCHER = "#!/bin/sh\necho 'mpirun (Open MPI) 5.0.11'\n"
@@ -69,13 +69,14 @@ def test_a_folder_named_like_the_runtime_shadows_nothing(tmp_path: Path) -> None
 
 
 def test_the_supervisor_starts_without_numpy() -> None:
-    code = "import sys, runtime.launch, runtime.supervise; sys.exit('numpy' in sys.modules)"
+    modules = "sys, runtime.supervisor.launch, runtime.supervisor.supervise"
+    code = f"import {modules}; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_process_imports_nothing_of_the_compiler() -> None:
     code = (
-        "import sys, runtime.rank, runtime.assembly\n"
+        "import sys, runtime.rank, runtime.process.assembly\n"
         "names = 'lark networkx rich singac.syntax.tree singac.codegen.gemm'.split()\n"
         "found = [name for name in names if name in sys.modules]\n"
         "sys.exit(', '.join(found) or 0)"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from runtime import checkpoint
+from runtime.checkpoints import checkpoint
 from singac.cli import main
 
 pytestmark = pytest.mark.slow

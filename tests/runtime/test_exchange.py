@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.exchange import Tensor, copied, gathered, packed
+from runtime.transport.exchange import Tensor, copied, gathered, packed
 from singac.codegen.load import Moves
 from singac.codegen.load import moves as load_moves
 from singac.layers.exchange import NOTHING, Exchange, Part, group_sum

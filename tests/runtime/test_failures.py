@@ -15,7 +15,7 @@ from singac.plan.plan import Every
 LONG = 10_000_000
 # fmt: off
 CAUSES = {
-    "raise": "runtime.faults.InjectedFault: a fault was asked for",
+    "raise": "runtime.process.faults.InjectedFault: a fault was asked for",
     "exit":  "exited with code 3",
     "segv":  "segmentation fault",
     "abort": "killed by SIGABRT",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import hosts, launcher
+from runtime import hosts
 from runtime.hosts import Host
 from runtime.job import Job
+from runtime.supervisor import launcher
 from singac.diagnostics import Exit, Failed, show
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from namespaces import Cluster, unavailable
 
-from runtime import inside, launcher
+from runtime import inside
 from runtime.inside import Guest
+from runtime.supervisor import launcher
 from singac.diagnostics import Failed
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ def test_sigterm_saves_and_ends_and_a_failure_is_named(folder: Path) -> None:
     failing = start(command(folder, 2), folder, SINGAC_FAULT="rank=1,step=5,kind=raise")
     _, err = failing.communicate(timeout=30)
     assert failing.returncode == 1
-    assert "process 1 (worker 1, server 1) failed at step 5: runtime.faults.InjectedFault" in err
+    assert "process 1 (worker 1, server 1) failed at step 5: runtime.process.faults" in err
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime import packing
+from runtime.checkpoints import packing
 from singac.plan.plan import Initialiser, Layout, Param
 
 ZERO = Initialiser("constant", (("value", 0.0),))

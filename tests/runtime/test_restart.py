@@ -11,7 +11,7 @@ import pytest
 from running import Running, fault, run
 from safetensors.numpy import load_file
 
-from runtime import checkpoint
+from runtime.checkpoints import checkpoint
 from singac.plan.plan import Every, Plan
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
     ("kind", "step", "goes_on_from", "reason"),
     [
         ("kill", 10, 8, "failed at step 10: killed by SIGKILL"),
-        ("raise", 3, 0, "failed at step 3: runtime.faults.InjectedFault: a fault was asked for"),
+        (
+            "raise",
+            3,
+            0,
+            "failed at step 3: runtime.process.faults.InjectedFault: a fault was asked",
+        ),
         ("stop", 14, 12, "has stalled at step 14: suspended by a signal, no sign of life for 2 s"),
     ],
 )

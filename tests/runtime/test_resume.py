@@ -14,8 +14,8 @@ import pytest
 from running import Finished, run
 from safetensors.numpy import load_file, save_file
 
-from runtime import checkpoint
-from runtime.checkpoint import Damaged
+from runtime.checkpoints import checkpoint
+from runtime.checkpoints.checkpoint import Damaged
 from singac.plan.plan import Every
 from singac.saved import listed
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from running import Running
 
-from runtime.remains import mapped_files
+from runtime.supervisor.remains import mapped_files
 from singac.plan.plan import Every
 from singac.saved import listed
 

@@ -12,8 +12,8 @@ import pytest
 from running import Finished, run
 from safetensors.numpy import load_file
 
-from runtime.data import Feeder
-from runtime.initialise import initial
+from runtime.checkpoints.initialise import initial
+from runtime.process.data import Feeder
 from singac.plan.plan import Every
 
 SLOW = [pytest.param(*p, marks=pytest.mark.slow) for p in ((2, 2, False), (4, 1, True))]

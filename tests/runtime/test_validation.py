@@ -12,8 +12,8 @@ import pytest
 from running import Finished, run
 from test_training import params, scores, softmax
 
-from runtime import checkpoint
-from runtime.best import Best, judge
+from runtime.checkpoints import checkpoint
+from runtime.checkpoints.best import Best, judge
 from singac.plan.plan import Every, Plan
 from singac.saved import listed
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.post import packed, unpack
-from runtime.stub import Floats
-from runtime.window import Bytes
+from runtime.transport.post import packed, unpack
+from runtime.transport.stub import Floats
+from runtime.transport.window import Bytes
 
 
 def there_and_back(values: Floats, wire: str) -> Floats:

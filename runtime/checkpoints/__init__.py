@@ -1,0 +1,1 @@
+"""Params and states on disk: written, found, proved and read."""

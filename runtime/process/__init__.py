@@ -1,0 +1,1 @@
+"""One process of a job: its worker, its server, and what they live from."""

@@ -1,0 +1,185 @@
+"""Prepared arrays -> the rows of a batch, in the buffers of the fields.
+
+Training reads an endless stream of epochs, each in an order of its own; a batch may straddle two:
+
+    position   0 1 2 3 4 5 6 | 7 8 9 ...        batches of 4, epochs of 7
+    batch      0 0 0 0 1 1 1 | 1 2 2 ...
+    example    3 0 6 1 5 2 4 | 2 6 0 ...
+
+Where states are carried, a row goes on where the same row of the batch before ended, as if each had
+a piece of the text to itself (`runtime/process/lanes.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.process.lanes import Lanes
+from singac.plan.plan import Data, Field
+
+Values = NDArray[np.float32]
+
+_EPOCHS_KEPT = 2  # a batch straddles two epochs; more only where it holds whole ones
+_ORDER_STREAM = int.from_bytes(b"epochs", "little")
+
+
+class Feeder:
+    """One part of prepared data, `train` or another, read in batches of `batch` examples.
+
+    Training examples are read without end, unless `once` asks for them in the order of the data.
+    With `lanes` the rows of a batch have lanes to go along, and no order is drawn.
+    With G worker groups, group g reads batch `step * G + g`: together they read every example of
+    an epoch once. The stream is `ahead` examples further than its batches tell.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        data: Data,
+        part: str,
+        batch: int,
+        seed: int,
+        once: bool = False,
+        ahead: int = 0,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self.examples = data.examples(part)
+        self.batch, self._ahead = batch, ahead
+        self._endless = part == "train" and not once
+        shuffles = self._endless and data.shuffle and lanes is None
+        self._order = _Order(self.examples, seed) if shuffles else None
+        self._lanes = lanes
+        self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
+
+    @property
+    def batches(self) -> int:
+        """Batches that hold every example once, the last maybe partial."""
+        return -(-self.examples // self.batch)
+
+    def fill(
+        self, step: int, first_row: int, rows: int, views: Mapping[str, Values], first: int = 0
+    ) -> int:
+        """Rows `first_row` to `first_row + rows` of batch `step` into `views`; the valid ones.
+
+        A view is [rows][columns] and takes the field's columns from `first` on; it may have pads
+        behind the last. A field without a view is not read. In another part than `train` the last
+        batch may have fewer valid rows; the others are zeros.
+        """
+        if self._lanes is not None:
+            which = self._lanes.examples(step, first_row, rows)
+            return self._fill_along(which, rows, views, first)
+        start = step * self.batch + first_row
+        if self._endless:
+            self._fill_endless(start + self._ahead, rows, views, first)
+            return rows
+        valid = min(max(self.examples - start, 0), rows)
+        self._copy(slice(start, start + valid), views, (0, valid), first)
+        self._blank(views, valid, rows, first)
+        return valid
+
+    def begins(self, step: int) -> bool:
+        """Whether the lanes of batch `step` are at their start."""
+        return self._lanes is not None and self._lanes.at(step) == 0
+
+    def _fill_along(
+        self,
+        which: NDArray[np.intp],
+        rows: int,
+        views: Mapping[str, Values],
+        first_column: int,
+    ) -> int:
+        self._copy(which, views, (0, len(which)), first_column)
+        self._blank(views, len(which), rows, first_column)
+        return len(which)
+
+    def _blank(self, views: Mapping[str, Values], start: int, stop: int, first: int) -> None:
+        for column in self._columns if start < stop else ():
+            if column.name in views:
+                views[column.name][start:stop, : column.width - first] = 0.0
+
+    def _fill_endless(
+        self, start: int, rows: int, views: Mapping[str, Values], first_column: int
+    ) -> None:
+        done = 0
+        while done < rows:
+            epoch, first = divmod(start + done, self.examples)
+            count = min(rows - done, self.examples - first)
+            which: slice | NDArray[np.intp] = slice(first, first + count)
+            if self._order is not None:
+                which = self._order.of(epoch)[which]
+            self._copy(which, views, (done, done + count), first_column)
+            done += count
+
+    def _copy(
+        self,
+        which: slice | NDArray[np.intp],
+        views: Mapping[str, Values],
+        rows: tuple[int, int],
+        first: int,
+    ) -> None:
+        for column in self._columns:
+            view = views.get(column.name)
+            if view is not None:
+                column.read(which, view[slice(*rows), : column.width - first], first)
+
+
+class _Column:
+    """The raw values of one field, mapped, and how they are scaled on reading."""
+
+    def __init__(self, folder: str, part: str, field: Field, examples: int) -> None:
+        path = os.path.join(folder, f"{part}.{field.name}.npy")
+        mapped = np.load(path, mmap_mode="r") if examples else np.empty((0, 1), np.float32)
+        self._raw = mapped.view(np.ndarray)  # slices of a memmap are slow to make
+        values = math.prod(field.shape)
+        assert not examples or self._raw.shape == (examples, values), (
+            f"{path}: not this plan's data"
+        )
+        self.name = field.name
+        self.width = int(self._raw.shape[1])
+        self._scale = np.float32(field.scale)
+        self._mean = np.float32(field.mean)
+        self._std = np.float32(field.std)
+        self._plain = field.scale == 1.0
+        self._centred = field.mean == 0.0 and field.std == 1.0
+
+    def read(self, which: slice | NDArray[np.intp], out: Values, first: int) -> None:
+        """`(raw * scale - mean) / std` of some examples, columns from `first` on, in float32."""
+        raw = self._raw[which]
+        if out.shape[1] < self.width:
+            raw = raw[:, first : first + out.shape[1]]
+        if self._plain:
+            out[...] = raw
+        else:
+            np.multiply(raw, self._scale, out=out)
+        if not self._centred:
+            out -= self._mean
+            out /= self._std
+
+
+class _Order:
+    """The order of the examples in each epoch; it follows from the seed and the epoch alone."""
+
+    def __init__(self, examples: int, seed: int) -> None:
+        self._examples = examples
+        self._key = np.array([seed, _ORDER_STREAM], dtype=np.uint64)
+        self._kept: dict[int, NDArray[np.intp]] = {}
+
+    def of(self, epoch: int) -> NDArray[np.intp]:
+        """A permutation of the examples; the last ones asked for are kept."""
+        order = self._kept.get(epoch)
+        if order is None:
+            if len(self._kept) >= _EPOCHS_KEPT:
+                del self._kept[min(self._kept)]
+            order = self._kept[epoch] = self._permutation(epoch)
+        return order
+
+    def _permutation(self, epoch: int) -> NDArray[np.intp]:
+        """Sorting Philox's raw numbers keeps it the same in every version of numpy."""
+        counter = np.array([0, 0, 0, epoch], dtype=np.uint64)
+        raw = np.random.Philox(counter=counter, key=self._key).random_raw(self._examples)
+        return np.argsort(raw, kind="stable")

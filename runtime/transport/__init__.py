@@ -1,0 +1,1 @@
+"""What processes exchange: stubs and desks, in shared memory and by messages."""
