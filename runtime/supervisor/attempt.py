@@ -92,6 +92,7 @@ class Attempt:
         self._job, self._plan, self._started, self._own = job, plan, started, own
         self._listener, self._progress = listener, progress
         self._account, self._signals = account, signals
+        self._guests: list[Peer] = []
         self._peers: dict[int, Peer] = {}
         self.abroad = Abroad(job, progress)
         self._finished: set[int] = set()
@@ -129,7 +130,7 @@ class Attempt:
         self._hear_the_last()
 
     def _hang_up(self) -> None:
-        for peer in self._peers.values():
+        for peer in self._guests:
             peer.socket.close()
         self._selector.close()
 
@@ -160,9 +161,9 @@ class Attempt:
         self._selector.unregister(self._own.launcher)
 
     def _welcome(self) -> None:
-        peer = self._listener.accept()
-        if peer is not None:
-            self._selector.register(peer.socket, EVENT_READ, lambda: self._hear(peer))
+        while (peer := self._listener.accept()) is not None:
+            self._guests.append(peer)
+            self._selector.register(peer.socket, EVENT_READ, partial(self._hear, peer))
 
     def _hear(self, peer: Peer, ended: bool = False) -> Verdict | None:
         for message in peer.last_messages() if ended else peer.messages():
@@ -352,11 +353,17 @@ class Attempt:
         return verdict.environment(message, None, verdict.tail(self._job.logs / LAUNCHER_LOG))
 
     def _hear_the_last(self) -> Verdict | None:
-        for rank, peer in self._peers.items():
+        """All that anybody has sent, though never heard before; the first end that is told."""
+        end: Verdict | None = None
+        self._welcome()
+        for peer in self._guests:
             for message in peer.last_messages():
-                if end := self._handle(rank, message):
-                    return end
-        return None
+                if peer.rank is None:
+                    self._admit(peer, message)
+                else:
+                    told = self._handle(peer.rank, message)
+                    end = end or told
+        return end
 
     def _signalled(self) -> Verdict | None:
         if self._signals.interrupted or self._signals.terminations > 1:
