@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from runtime import job as jobs
 from runtime.environment import EnvironmentFailure
-from runtime.job import Job
+from runtime.local_data import data_folder
 from singac.diagnostics import Failed
 
 ROOT = Path(__file__).parents[1]
@@ -59,18 +58,6 @@ def of_job(path: str) -> Facts:
 
     data = digest(data_folder(job))
     return {"plan": hashlib.sha256(plan).hexdigest()[:16], "data": data[:16]}
-
-
-def data_folder(job: Job) -> str:
-    """The prepared data on this host; prepares it where it never was. Raises Failed."""
-    if os.path.isdir(job.data_folder) or job.request is None:
-        return job.data_folder
-    from singac.sources.kind import request_from_json
-    from singac.sources.prepare import prepare, prepared
-    from singac.sources.probe import facts_of
-
-    request, cache = request_from_json(job.request), os.path.dirname(job.data_folder)
-    return prepared(request, cache) or prepare(request, facts_of(request), cache)
 
 
 def digest_of_sources() -> str:

@@ -92,12 +92,14 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     fault.strike("start")
     gc.disable()  # what is loaded stays
     mark.phase(Phase.CONNECTING)
-    from runtime import inside, shared_memory, world
+    from runtime import shared_memory, world
 
     if not job.inside:
         shared_memory.check_for_mpi(job.neighbours(rank))
     world.connect(job.processes)
     if job.inside and rank == 0:
+        from runtime import inside  # most runs are not
+
         inside.invite(job)
     _tell_files(line, ready=False)
     fault.strike("connected")

@@ -9,7 +9,7 @@ from mpi4py import MPI
 from runtime.channel import Line
 from runtime.checkpoints import checkpoint, snapshot
 from runtime.job import Job, plan_of
-from runtime.present import data_folder
+from runtime.local_data import data_folder
 from runtime.process import capacity
 from runtime.process.crew import Crew
 from runtime.process.faults import Fault

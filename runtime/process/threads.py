@@ -11,7 +11,7 @@ from mpi4py import MPI
 from runtime.channel import Line
 from runtime.checkpoints import checkpoint, snapshot
 from runtime.job import Job
-from runtime.present import data_folder
+from runtime.local_data import data_folder
 from runtime.process.assembly import node_of, shares_memory
 from runtime.process.crew import Crew, Duty
 from runtime.process.faults import Fault
