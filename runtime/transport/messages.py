@@ -21,10 +21,11 @@ import numpy as np
 from mpi4py import MPI
 
 from runtime import patience
-from runtime.checkpoints import carried
 from runtime.divergence import bad_gradient
 from runtime.progress import Mark, Phase
+from runtime.transport.board import Board
 from runtime.transport.parcels import Parcels
+from runtime.transport.saving import Saving
 from runtime.transport.shared import slices_served
 from runtime.transport.stub import (
     SLOTS,
@@ -35,7 +36,6 @@ from runtime.transport.stub import (
     Kernels,
     NativeCall,
     Sums,
-    total,
 )
 from runtime.transport.tally import Tally
 from singac.codegen import native
@@ -94,7 +94,6 @@ class MessageStub:
         self._slices_of = [self._slices_seen(param) for param in range(len(plan.params))]
         self._served = slices_served(plan)
         self._versions, self.tally = [0] * len(plan.params), Tally()
-        self._updates = dict.fromkeys(self._own_slices(), 0)
         self._allocate()
         self._squares: Doubles = np.zeros(len(plan.slices))
         self._exchanges = [self._exchange(k, s) for k, s in enumerate(plan.slices)]
@@ -105,8 +104,9 @@ class MessageStub:
         self._parcels = Parcels(plan, process, world, ranks, tag, mark, self._complete, self.tally)
         self._word = np.zeros(1, np.int8)
         self._announcing: list[MPI.Request] = []
-        self._open_board()
-        self._open_requests_for_states()
+        self._board = Board(plan, process, world, ranks, self._complete)
+        ends = ranks[0], self._server_ranks, STATES_WANTED, lambda index: _tag(index, STATE)
+        self._saving = Saving(plan, process, world, self, *ends)
         self._open_requests_for_steps()
 
     # Memory
@@ -126,7 +126,8 @@ class MessageStub:
         if self._process.server is not None:
             for k in self._own_slices():
                 MPI.Prequest.Startall(self._exchanges[k].gradients_in)
-        self._updates = dict.fromkeys(self._updates, step)
+        own = [k for k in self._own_slices() if k in self._served]
+        self._saving.updates = dict.fromkeys(own, step)
         self._begun = step
         MPI.Prequest.Startall(self._squares_in())
         MPI.Prequest.Startall(self._steps_in)
@@ -303,48 +304,25 @@ class MessageStub:
         self._mark.phase(Phase.COMPUTING)
         if update.function(*update.arguments):
             raise bad_gradient(self._plan.params[self._plan.slices[index].param].name, step)
-        self._updates[index] = step + 1
+        self._saving.updates[index] = step + 1
         MPI.Prequest.Startall(exchange.gradients_in)
         MPI.Prequest.Startall(exchange.params_out)
         size = self._plan.slices[index].floats * BYTES
         self.tally.add(len(exchange.params_out) * size, len(exchange.gradients_in) * size)
 
-    # Metrics: a slot is a buffer of every worker and a row of buffers of the chief.
-
-    def _open_board(self) -> None:
-        self._metrics = len(self._plan.metrics)
-        width = self._metrics + carried.doubles(self._plan)
-        shape = (SLOTS, len(self._worker_ranks), width)
-        self._board: Doubles = np.zeros(shape)
-        self._sums_in: list[Requests] = [[] for _ in range(SLOTS)]
-        self._sums_out: list[Requests] = [[] for _ in range(SLOTS)]
-        worker, chief = self._process.worker, self._worker_ranks[0]
-        for slot in range(SLOTS):
-            if worker == 0:
-                others = list(enumerate(self._worker_ranks))[1:]
-                rows = self._board[slot]
-                self._sums_in[slot] = [self._world.Recv_init(rows[w], r, slot) for w, r in others]
-                MPI.Prequest.Startall(self._sums_in[slot])
-            elif worker is not None:
-                row = self._board[slot, worker]
-                self._sums_out[slot] = [self._world.Send_init(row, chief, slot)]
+    # Metrics
 
     def post(self, slot: int, round_: int, given: Doubles) -> None:
-        self._complete(self._sums_out[slot])
-        self._board[slot, self._process.worker] = given
-        MPI.Prequest.Startall(self._sums_out[slot])
+        self._board.post(slot, given)
 
     def posted(self, slot: int, round_: int) -> bool:
-        return MPI.Request.Testall(self._sums_in[slot])
+        return self._board.posted(slot)
 
     def sums(self, slot: int, round_: int) -> Sums:
-        self._complete(self._sums_in[slot])
-        sums = total(self._board[slot, :, : self._metrics])
-        MPI.Prequest.Startall(self._sums_in[slot])
-        return sums
+        return self._board.sums(slot)
 
     def carried(self, slot: int) -> Doubles:
-        return self._board[slot, :, self._metrics :]
+        return self._board.carried(slot)
 
     # What the chief announces; messages of one tag from one process arrive in order.
 
@@ -359,55 +337,10 @@ class MessageStub:
         self._complete([self._world.Irecv(word, self._worker_ranks[0], ANNOUNCED)])
         return bool(word[0])
 
-    # States live with the servers, and so do params that the chief has no gradient of; it asks for
-    # them when it saves.
-
-    def _open_requests_for_states(self) -> None:
-        self._wish = np.zeros(1, np.int64)
-        self._wishes: Requests = []
-        self._wished: int | None = None
-        if self._process.server is not None and self._process.worker != 0:
-            chief = self._worker_ranks[0]
-            self._wishes = [self._world.Recv_init(self._wish, chief, STATES_WANTED)]
-            MPI.Prequest.Startall(self._wishes)
-        self._sent: list[MPI.Request] = []
+    # Checkpoints
 
     def gather(self, step: int) -> None:
-        own = dict.fromkeys(self._own_slices())
-        others = [r for r in self._server_ranks if r != self._process.rank]
-        wish = np.array([step], np.int64)
-        wishes = [self._world.Isend(wish, r, STATES_WANTED) for r in others]
-        parts = [
-            self._world.Irecv(row, self._server_ranks[s.server], _tag(k, STATE))
-            for k, s in enumerate(self._plan.slices)
-            if k not in own
-            for row in self._saved(s)
-        ]
-        self._complete([*wishes, *parts])
-
-    def _saved(self, part: Slice) -> list[Floats]:
-        """What a server gives of a slice for a checkpoint, in order."""
-        rows = [*self.states] if part.is_of(0) else [self.params, *self.states]
-        return [row[part.start : part.stop] for row in rows]
-
-    def _grant_wish(self) -> None:
-        """Send what is to be saved of own slices if the chief has asked and they are up to date.
-
-        It asks between two of its steps, so no update can begin before it has them.
-        """
-        if self._wishes and self._wished is None and self._wishes[0].Test():
-            self._wished = int(self._wish[0])
-            self._wishes[0].Start()
-        if self._wished is None or any(
-            self._updates[k] < self._wished for k in self._own_slices() if k in self._served
-        ):
-            return
-        self._wished = None
-        self._sent = [
-            self._world.Isend(row, self._worker_ranks[0], _tag(k, STATE))
-            for k in self._own_slices()
-            for row in self._saved(self._plan.slices[k])
-        ]
+        self._saving.gather(step, self._complete)
 
     # Waiting
 
@@ -419,7 +352,7 @@ class MessageStub:
         def look() -> bool:
             if done():
                 return True
-            self._grant_wish()
+            self._saving.grant()
             return False
 
         patience.until(look, len(self._plan.processes))
@@ -428,8 +361,8 @@ class MessageStub:
         self._complete([*self._announcing, *self._steps_out, *self._parcels.under_way()])
         self._until(self._world.Ibarrier().Test)
         never_come = [r for e in self._exchanges for r in (*e.gradients_in, *e.squares_in)]
-        never_come += [*self._parcels.never_come(), *self._wishes, *self._steps_in]
-        for request in [*never_come, *(r for rs in self._sums_in for r in rs)]:
+        never_come += [*self._parcels.never_come(), *self._saving.made(), *self._steps_in]
+        for request in [*never_come, *self._board.never_come()]:
             request.Cancel()
             self._until(request.Test)
 
@@ -439,14 +372,12 @@ class MessageStub:
 
     def _made(self) -> Iterator[MPI.Prequest]:
         """Every persistent request."""
-        yield from (*self._wishes, *self._steps_in, *self._steps_out)
-        yield from self._parcels.made()
+        yield from (*self._saving.made(), *self._steps_in, *self._steps_out)
+        yield from (*self._parcels.made(), *self._board.made())
         for exchange in self._exchanges:
             yield from (*exchange.gradients_in, *exchange.gradients_out)
             yield from (*exchange.params_in, *exchange.params_out)
             yield from (*exchange.squares_in, *exchange.squares_out)
-        for requests in (*self._sums_in, *self._sums_out):
-            yield from requests
 
 
 def _gathered(exchange: Exchange) -> Gathered:
