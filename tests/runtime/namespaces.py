@@ -28,7 +28,7 @@ def unavailable() -> str | None:
     """Why hosts cannot be made here, or None: they can."""
     if os.geteuid() != 0:
         return "namespaces are made by root"
-    for program in ("ip", "unshare", "nsenter"):
+    for program in ("ip", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
             return f"there is no {program}"
     tried = subprocess.run(
@@ -121,9 +121,9 @@ class Cluster:
 
 
 def _start(script: str) -> subprocess.Popen[bytes]:
-    """The first process of new namespaces; a child of the one that made them."""
+    """The first process of new namespaces, a child of the one that made them; it ends with us."""
     started = subprocess.Popen(
-        ["unshare", *KINDS, "--kill-child", "sh", "-c", script],
+        ["setpriv", "--pdeathsig", "KILL", "unshare", *KINDS, "--kill-child", "sh", "-c", script],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     stop = time.monotonic() + START_SECONDS
