@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from singac.layers.operations import Operation, reads
+from singac.layers.access import reads
+from singac.layers.operations import Operation
 from singac.plan.plan import Plan
 
 

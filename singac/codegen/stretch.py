@@ -16,6 +16,7 @@ from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
 from singac.codegen.ir import I64, POINTER, VOID, entry, i64, loop, new_module, offset
 from singac.codegen.load import part_of
+from singac.layers.access import reads, writes
 from singac.layers.operations import (
     Best,
     ChannelSum,
@@ -47,8 +48,6 @@ from singac.layers.operations import (
     SoftmaxLoss,
     Spread,
     Steps,
-    reads,
-    writes,
 )
 from singac.plan.plan import Buffer, Layout, Space, Stretch
 

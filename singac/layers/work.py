@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from singac.layers.access import reads, writes
 from singac.layers.expression import size
 from singac.layers.operations import (
     Best,
@@ -38,8 +39,6 @@ from singac.layers.operations import (
     SoftmaxLoss,
     Spread,
     Steps,
-    reads,
-    writes,
 )
 
 

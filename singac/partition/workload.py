@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from singac.layers.access import reads, writes
 from singac.layers.cut import LANES
 from singac.layers.kind import Dimension, Operand, Use, Wanted, columns
-from singac.layers.operations import Convolution, Operation, reads, writes
+from singac.layers.operations import Convolution, Operation
 from singac.layers.work import Extent, flops
 from singac.model.graph import Layer, NetGraph
 from singac.partition.parts import cut_of, cut_shape, piece_of_param

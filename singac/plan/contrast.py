@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from singac.layers.access import writes
 from singac.layers.kind import Energy, Gibbs, Pair, inner_name
-from singac.layers.operations import Operation, writes
+from singac.layers.operations import Operation
 from singac.model.graph import Layer, NetGraph
 from singac.plan.order import (
     Item,

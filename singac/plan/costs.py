@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from singac.layers.operations import Operation, Redistribute, reads, writes
+from singac.layers.access import reads, writes
+from singac.layers.operations import Operation, Redistribute
 from singac.layers.work import flops
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet

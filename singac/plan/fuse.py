@@ -10,18 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from singac.layers.access import flat, reads, writes
 from singac.layers.expression import Variable
-from singac.layers.operations import (
-    Assign,
-    Loop,
-    Operation,
-    Pointwise,
-    Product,
-    Role,
-    flat,
-    reads,
-    writes,
-)
+from singac.layers.operations import Assign, Loop, Operation, Pointwise, Product, Role
 from singac.layers.time import base_of
 from singac.plan.items import Item, PullParam, PushParam
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from singac.layers.operations import Loop, Operation, Pointwise, flat, reads, writes
+from singac.layers.access import flat, reads, writes
+from singac.layers.operations import Loop, Operation, Pointwise
 from singac.layers.time import base_of, shift_of
 from singac.model.graph import components
 from singac.plan.items import Item, PullParam, PushParam, gradient_of, operations_of

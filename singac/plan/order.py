@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from singac.layers.access import reads, writes
 from singac.layers.expression import Expression, Variable, add, number
 from singac.layers.kind import Operand, Pair, Use, Wanted, columns, inner_name, stream_of
 from singac.layers.loss import LOSS
-from singac.layers.operations import Assign, Operation, Pointwise, reads, writes
+from singac.layers.operations import Assign, Operation, Pointwise
 from singac.layers.time import base_of, shift_of, shifted, steps_of
 from singac.model.graph import Layer, NetGraph
 from singac.plan.items import Item as Item

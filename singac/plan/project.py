@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from singac.layers.operations import Operation, Redistribute, flat, reads, writes
+from singac.layers.access import flat, reads, writes
+from singac.layers.operations import Operation, Redistribute
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.partition.split import Piece

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from singac.layers.operations import Operation, is_carried, reads, writes
+from singac.layers.access import is_carried, reads, writes
+from singac.layers.operations import Operation
 from singac.layers.time import base_of, shift_of
 from singac.plan.deadlock import no_deadlock
 from singac.plan.ends import parts_match

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from singac.layers.operations import Operation, reads, writes
+from singac.layers.access import reads, writes
+from singac.layers.operations import Operation
 from singac.layers.work import flops
 from singac.partition.machine import BUILT_IN, Machine
 from singac.plan.plan import LANES, Buffer, Plan, Stretch

@@ -13,7 +13,7 @@ from statistics import median
 from runtime.process.timing import WARM_UP, Timings
 from runtime.timeline import Row, Span
 from runtime.transport.tally import Moved
-from singac.layers.operations import reads, writes
+from singac.layers.access import reads, writes
 from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Program, Run, Step, Stretch
 from singac.plan.show import size, table

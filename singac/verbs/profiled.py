@@ -22,7 +22,8 @@ from runtime.process.timing import WARM_UP
 from runtime.timeline import Row, Span
 from singac.codegen.peak import Machine
 from singac.compile import Compiled
-from singac.layers.operations import Operation, writes
+from singac.layers.access import writes
+from singac.layers.operations import Operation
 from singac.plan.estimate import update_flops
 from singac.plan.plan import Feed, Plan, Run, Serve, Step
 from singac.plan.show import table

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singac.codegen import host, native, stretch
+from singac.layers.access import writes
 from singac.layers.operations import (
     Best,
     ColumnRange,
@@ -20,7 +21,6 @@ from singac.layers.operations import (
     Operation,
     Softmax,
     SoftmaxGradient,
-    writes,
 )
 from singac.plan.plan import LANES, Buffer, Layout, Space, Stretch
 from tests.codegen.kernels import Floats, from_panels, in_panels, row_major

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from singac.layers.access import reads, writes
 from singac.layers.operations import (
     ChannelSum,
     Convolution,
@@ -19,8 +20,6 @@ from singac.layers.operations import (
     Pooling,
     Response,
     Role,
-    reads,
-    writes,
 )
 from singac.layers.windows import Windows, places_down, places_up
 from singac.model.graph import NetGraph

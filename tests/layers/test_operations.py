@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from singac.layers.access import reads, writes
 from singac.layers.expression import Draw, Variable, add, mul, number
 from singac.layers.operations import (
     Assign,
@@ -24,8 +25,6 @@ from singac.layers.operations import (
     Softmax,
     SoftmaxGradient,
     SoftmaxLoss,
-    reads,
-    writes,
 )
 from tests.reference.steps import Buffers, run
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from singac.layers.access import reads, writes
 from singac.layers.expression import Variable, add, mul, number
-from singac.layers.operations import Assign, Operation, Pointwise, Product, Role, reads, writes
+from singac.layers.operations import Assign, Operation, Pointwise, Product, Role
 from singac.plan.fuse import fuse, stored
 from singac.plan.order import Item, Order, PullParam, PushParam
 from singac.plan.order import test_order as order_of_testing

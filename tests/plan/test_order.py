@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from singac.layers.operations import reads, writes
+from singac.layers.access import reads, writes
 from singac.model.graph import NetGraph
 from singac.partition.split import split
 from singac.plan.order import PullParam, PushParam, gradient_of, metrics_of

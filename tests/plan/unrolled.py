@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from singac.layers.operations import flat, writes
+from singac.layers.access import flat, writes
 from singac.layers.time import base_of, window
 from singac.plan.items import operations_of
 from singac.plan.order import Order
