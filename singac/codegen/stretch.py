@@ -6,8 +6,9 @@ scalars: five 64-bit integers, step, seed, first row, valid rows, valid rows of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from llvmlite import ir
 
@@ -115,69 +116,69 @@ def _kernel(
     builder.ret_void()
 
 
+def _emit_column_sum(frame: Frame, operation: ColumnSum) -> None:
+    source = frame.buffers[operation.source]
+    places = frame.start(operation.source), frame.start(operation.out)
+    gemm.emit_column_sum(frame.builder, source.rows, source.columns, *places, operation.accumulate)
+
+
+# What emits an operation: those that the frame is enough for, and those that want scratch as well.
+# Products, convolutions and loops, which want more, are told apart in `_emit`.
+# fmt: off
+KERNELS: Mapping[type[Operation], Callable[[Frame, Any], None]] = {
+    Pointwise:         emit_pointwise,
+    ColumnSum:         _emit_column_sum,
+    ChannelSum:        conv.emit_channel_sum,
+    Lrn:               lrn.emit_lrn,
+    Measure:           rows.emit_measure,
+    SoftmaxLoss:       rows.emit_softmax_loss,
+    Hits:              rows.emit_hits,
+    Best:              rows.emit_best,
+    Spread:            columns.emit_spread,
+    Concat:            columns.emit_concat,
+    Steps:             columns.emit_steps,
+    Softmax:           norms.emit_softmax,
+    SoftmaxGradient:   norms.emit_softmax_gradient,
+    Normalise:         norms.emit_normalise,
+    NormaliseGradient: norms.emit_normalise_gradient,
+    Lookup:            lookup.emit_lookup,
+    LookupGradient:    lookup.emit_lookup_gradient,
+    OneHot:            lookup.emit_onehot,
+}
+IN_SCRATCH: Mapping[type[Operation], Callable[[Frame, Any, ir.Value], None]] = {
+    Pool:              pool.emit_pool,
+    PoolGradient:      pool.emit_pool_gradient,
+    Crop:              crop.emit_crop,
+    CropGradient:      crop.emit_crop_gradient,
+    LrnGradient:       lrn.emit_lrn_gradient,
+}
+# fmt: on
+
+
 def _emit(frame: Frame, operation: Operation, host: Host, scratch: ir.Value) -> None:
     match operation:
         case Product():
             _emit_product(frame, operation, host, scratch)
-        case Pointwise():
-            emit_pointwise(frame, operation)
-        case ColumnSum(out, source, accumulate):
-            buffer = frame.buffers[source]
-            places = frame.start(source), frame.start(out)
-            gemm.emit_column_sum(frame.builder, buffer.rows, buffer.columns, *places, accumulate)
         case Convolution():
             conv.emit_convolution(frame, operation, host, scratch)
-        case ChannelSum():
-            conv.emit_channel_sum(frame, operation)
-        case Pool():
-            pool.emit_pool(frame, operation, scratch)
-        case PoolGradient():
-            pool.emit_pool_gradient(frame, operation, scratch)
-        case Crop():
-            crop.emit_crop(frame, operation, scratch)
-        case CropGradient():
-            crop.emit_crop_gradient(frame, operation, scratch)
-        case Lrn():
-            lrn.emit_lrn(frame, operation)
-        case LrnGradient():
-            lrn.emit_lrn_gradient(frame, operation, scratch)
-        case Measure():
-            rows.emit_measure(frame, operation)
-        case SoftmaxLoss():
-            rows.emit_softmax_loss(frame, operation)
-        case Hits():
-            rows.emit_hits(frame, operation)
-        case Best():
-            rows.emit_best(frame, operation)
-        case Spread():
-            columns.emit_spread(frame, operation)
-        case Concat():
-            columns.emit_concat(frame, operation)
-        case Softmax():
-            norms.emit_softmax(frame, operation)
-        case SoftmaxGradient():
-            norms.emit_softmax_gradient(frame, operation)
-        case Normalise():
-            norms.emit_normalise(frame, operation)
-        case NormaliseGradient():
-            norms.emit_normalise_gradient(frame, operation)
-        case Lookup():
-            lookup.emit_lookup(frame, operation)
-        case LookupGradient():
-            lookup.emit_lookup_gradient(frame, operation)
-        case OneHot():
-            lookup.emit_onehot(frame, operation)
+        case Loop():
+            _emit_loop(frame, operation, host, scratch)
         case GroupSum() | Redistribute():
             raise AssertionError("what workers exchange lies between stretches")
-        case Steps():
-            columns.emit_steps(frame, operation)
-        case Loop(steps, back, operations):
-            with loop(frame.builder, i64(0), i64(steps)) as turn:
-                t = frame.builder.sub(i64(steps - 1), turn) if back else turn
-                names = [n for o in operations for n in (*reads(o), *writes(o))]
-                inside = frame.at_step(steps, t, names)
-                for inner in operations:
-                    _emit(inside, inner, host, scratch)
+        case _ if type(operation) in IN_SCRATCH:
+            IN_SCRATCH[type(operation)](frame, operation, scratch)
+        case _:
+            KERNELS[type(operation)](frame, operation)
+
+
+def _emit_loop(frame: Frame, over: Loop, host: Host, scratch: ir.Value) -> None:
+    """The operations of a loop, step after step of it."""
+    with loop(frame.builder, i64(0), i64(over.steps)) as turn:
+        t = frame.builder.sub(i64(over.steps - 1), turn) if over.back else turn
+        names = [n for o in over.operations for n in (*reads(o), *writes(o))]
+        inside = frame.at_step(over.steps, t, names)
+        for operation in over.operations:
+            _emit(inside, operation, host, scratch)
 
 
 def scratch_bytes(operation: Operation, buffers: Mapping[str, Buffer]) -> int:
