@@ -164,7 +164,7 @@ class Tiles:
         """`weight(x, dy, dw, tap, examples)`: `rows` filters, `taps` taps from `tap` on."""
         x, dy, dw, tap, examples = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        runs, wide = Runs(self.group.windows), GRADIENT_TILES[self.host.vector_bits][2]
+        wide = GRADIENT_TILES[self.host.vector_bits][2]
         numbers = offset(builder, self._tap_places(builder), tap, LONG_BYTES)
         places = [
             builder.load(offset(builder, numbers, t * LONG_BYTES), align=LONG_BYTES, typ=I64)
@@ -172,6 +172,7 @@ class Tiles:
         ]
         seen = [offset(builder, x, place, FLOAT_BYTES) for place in places]
         kind = ir.VectorType(FLOAT, wide * HALF)
+        seeing = self._runs_that_see(builder, tap, taps, wide)
 
         def example(e: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
             images = [offset(builder, place, e, self.image_bytes) for place in seen]
@@ -181,7 +182,7 @@ class Tiles:
                 given = self._given(builder, filters, run, rows, kind)
                 return self._times_taps(builder, given, images, run, sums)
 
-            return fold(builder, i64(0), i64(runs.slots(wide)), wide, sums, step)
+            return fold(builder, *seeing, wide, sums, step)
 
         nothing = ir.Constant(kind, [0.0] * (wide * HALF))
         sums = fold(builder, i64(0), examples, 1, [nothing] * (rows * taps), example)
@@ -191,6 +192,29 @@ class Tiles:
             before = builder.load(place, align=FLOAT_BYTES, typ=totals.type)
             builder.store(builder.fadd(before, totals), place, align=FLOAT_BYTES)
         builder.ret_void()
+
+    def _runs_that_see(
+        self, builder: ir.IRBuilder, tap: ir.Value, taps: int, wide: int
+    ) -> tuple[ir.Value, ir.Value]:
+        """From which run to which the taps see the image and not its pad alone.
+
+        Only a tile that is one line of the kernel has rows it never sees it from.
+        """
+        windows, runs = self.group.windows, Runs(self.group.windows)
+        (height, width), down = windows.kernel, windows.stride[0]
+        if width != taps:
+            return i64(0), i64(runs.slots(wide))
+        line = builder.urem(builder.udiv(tap, i64(width)), i64(height))
+        # Row y sees line y * down + line of the padded image.
+        above = builder.sub(i64(windows.pad[0]), line)
+        below = builder.add(above, i64(windows.size[0]))
+        first, stop = (
+            builder.sdiv(builder.add(lines, i64(down - 1)), i64(down)) for lines in (above, below)
+        )
+        first = builder.mul(larger(builder, first, i64(0)), i64(runs.per_row))
+        first = builder.and_(first, i64(-wide))
+        stop = builder.mul(smaller(builder, stop, i64(windows.places[0])), i64(runs.per_row))
+        return first, stop
 
     def _given(
         self, builder: ir.IRBuilder, filters: ir.Value, run: ir.Value, rows: int, kind: ir.Type

@@ -35,7 +35,7 @@ from singac.codegen.ir import FLOAT_BYTES, LANES, VECTOR_BYTES, i64, loop, offse
 # A fill L1 at KC = 288; with KC = 512 they do not stay there, and 5 % to 20 % of the speed is lost.
 KC = 288
 MC = 288
-NC = 1024
+NC = 4096
 
 # A strip of C is at most this high, and this many panels wide, on any machine.
 MAX_STRIP = 112

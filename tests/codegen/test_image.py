@@ -66,6 +66,22 @@ def test_convolution(seed: int, tmp_path: Path) -> None:
     check_step(net, shape, tmp_path, rows=int(random.integers(1, 4)))
 
 
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((2, 7, 7), "pad = 2"),
+        ((1, 15, 15), "pad = 2"),
+        ((3, 8, 24), "pad = 4"),
+        ((1, 16, 16), "pad = 3, stride = 2"),
+    ],
+)
+def test_rows_that_see_pads_alone_are_passed_over(
+    shape: Shape, settings: str, tmp_path: Path
+) -> None:
+    """A tile of the weight's gradient is a line of a 5x5 kernel where vectors have 512 bits."""
+    check_step(f"c: conv(6, 5x5, {settings})", shape, tmp_path, rows=2)
+
+
 @pytest.mark.parametrize("kind", ["max_pool", "avg_pool"])
 @pytest.mark.parametrize("seed", range(5))
 def test_pooling(kind: str, seed: int, tmp_path: Path) -> None:
