@@ -56,11 +56,16 @@ def check_text(text: str) -> Sequence[Diagnostic]:
     try:
         check_format(parse(source))
         found = check(source, Choices(np=2), CACHE)
-        if not found:
+        if not errors_of(found):
             compile_source(source, Choices(np=2), CACHE)
     except Failed as failed:
         return failed.diagnostics
     return found
+
+
+def errors_of(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """What refuses a program; a warning does not."""
+    return [d for d in found if d.severity == "error"]
 
 
 def check_format(program: Program) -> None:
@@ -104,7 +109,7 @@ def run(numbers: Iterator[int] | range, check: Check, programs: Sequence[str]) -
             verify_places(found)
         except Exception as error:
             raise Finding(number, text) from error
-        refused += bool(found)
+        refused += bool(errors_of(found))
     return refused
 
 
