@@ -73,7 +73,11 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of every verb that compiles."""
     parser.add_argument("-np", type=_count, metavar="N", dest="np", help="number of processes")
     parser.add_argument("--cluster", metavar="NAME", help="the cluster block to run on")
-    parser.add_argument("--partition", metavar="NAME", help="the partition block to cut by")
+    parser.add_argument(
+        "--partition",
+        metavar="NAME",
+        help="the partition block to cut by; `batch` puts all on batch, `auto` chooses",
+    )
     parser.add_argument(
         "--calibration", metavar="F", help="rates that decide what is on auto; `built-in` for none"
     )

@@ -22,7 +22,7 @@ from singac.model.lookups import words_fit
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.origins import check_origins
 from singac.model.program import Blocks, Change, gather
-from singac.model.rules import AUTO, Rules, all_on_auto, resolve_rules
+from singac.model.rules import AUTO, BATCH, Rules, all_on_auto, resolve_rules
 from singac.model.topology import (
     Cluster,
     check_processes,
@@ -392,14 +392,15 @@ def _chosen_rules(
     if choices.alone:
         return None
     name = choices.partition
+    if name == BATCH and BATCH not in resolved.blocks.partitions:
+        return None
     if name == AUTO and AUTO not in resolved.blocks.partitions:
         net = resolved.nets.get(block.net.text)
         return None if net is None else all_on_auto(net)
     if name is not None:
         partition = resolved.blocks.partitions.get(name)
         if partition is None:
-            help = did_you_mean(name, resolved.blocks.partitions)
-            help = help or "leave out --partition: the program has none"
+            help = did_you_mean(name, [*resolved.blocks.partitions, BATCH, AUTO])
             report.error("SG0177", f"there is no partition `{name}`", help=help, exit=Exit.USAGE)
         elif partition.net.text != block.net.text:
             return None  # it cuts another net of the program

@@ -10,6 +10,7 @@ from singac.model.net import Net
 from singac.syntax import tree
 
 AUTO = "auto"  # the compiler chooses
+BATCH = "batch"  # every layer, as where nothing is said
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from singac.layers.kind import Dimension, Range
 from singac.model import resolve
 from singac.model.graph import Layer, NetGraph, NetParam
 from singac.model.resolve import Choices, Model
+from singac.model.rules import BATCH
 from singac.partition.assign import assign, checked
 from singac.partition.auto import choose
 from singac.partition.chosen import Chosen
@@ -30,8 +31,6 @@ from singac.partition.shares import shares_of
 from singac.partition.space import Layout, Param, Slice, matrix, padded
 from singac.partition.split import Piece, split
 from singac.syntax import tree
-
-BATCH = "batch"
 
 
 @dataclass(frozen=True, slots=True)

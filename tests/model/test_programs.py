@@ -292,6 +292,12 @@ def test_choices_that_cannot_be(choices: Choices, code: str) -> None:
     assert all(d.help for d in found)
 
 
+def test_a_net_with_a_partition_can_be_put_on_batch_whole() -> None:
+    ruled = small(NET, extra="partition wide of small { fc1 on feature }\n")
+    assert model(ruled, Choices(np=2)).rules is not None
+    assert model(ruled, Choices(np=2, partition="batch")).rules is None
+
+
 def test_comments_and_layout_change_nothing() -> None:
     text = small(NET)
     other = "# a comment\n" + text.replace(" -> ", "\n  -> ").replace("batch = 6", "batch=6 # so\n")

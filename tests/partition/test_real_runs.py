@@ -39,6 +39,7 @@ TIED = """
     [h, k] -> p: add -> q: dense(3)
     [q, label] -> loss: softmax_loss"""
 HYBRID = "a .. b on feature  c at 1"
+SUMS = "a .. d on feature  b on input  r on feature  c on auto"
 ASIDE = "a .. loss at 1  c .. other at 2"
 BESIDE = ""  # a server beside each worker
 APART_FROM_WORKERS = "1 worker group of 3  1 server group of 2  servers = separate"
@@ -52,6 +53,7 @@ RUNS = [
     (CHAIN, HYBRID,                      5,         APART_FROM_WORKERS),
     (CHAIN, HYBRID,                      3,         FEWER),
     (CHAIN, HYBRID,                      2,         THREADS),
+    (CHAIN, SUMS,                        3,         BESIDE),
     (CHAIN, "a .. loss at 1",            3,         BESIDE),
     (APART, ASIDE,                       3,         BESIDE),
     (APART, ASIDE,                       2,         THREADS),
