@@ -257,6 +257,7 @@ class Interrupting:
         if name == "singac.arguments":
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
 sys.meta_path.insert(0, Interrupting())
 from singac.__main__ import main
 sys.exit(main())
