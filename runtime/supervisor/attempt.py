@@ -10,7 +10,7 @@ from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING
 
-from runtime import hosts, inside, shim
+from runtime import channel, hosts, inside, shim
 from runtime.channel import LOOPBACK, Listener, Message, Peer
 from runtime.checkpoints import checkpoint
 from runtime.job import Job
@@ -52,7 +52,7 @@ def attempt(
             start_new_session=True,
             pass_fds=shim.descriptors() if job.inside else (),
         )
-        own = Belongings(started.pid)
+        own = Belongings(started.pid, f"{channel.VARIABLE}={listener.address}")
         try:
             # The plan is read while the processes start.
             run = Attempt(job, plan(), started, own, listener, progress, account, signals)

@@ -59,12 +59,24 @@ def descendants(root: int) -> list[int]:
 
 def rank_of(pid: int) -> int | None:
     """The rank a process was started as, from its environment."""
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return None
     prefix = f"{RANK_VARIABLE}=".encode()
-    return next((int(v[len(prefix) :]) for v in variables if v.startswith(prefix)), None)
+    return next((int(v[len(prefix) :]) for v in _environment(pid) if v.startswith(prefix)), None)
+
+
+def marked(mark: str) -> list[int]:
+    """Process ids of those with `NAME=value` in their environment.
+
+    Where an agent of the launcher was killed, what it had just started is nobody's descendant.
+    """
+    own = os.getpid()
+    return [pid for pid, _ in _processes() if pid != own and mark.encode() in _environment(pid)]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def is_stopped(pid: int) -> bool:
@@ -78,10 +90,13 @@ def has_ended(handle: int) -> bool:
 
 
 class Belongings:
-    """The processes and files of one run, as far as they have been seen; `root` is the launcher."""
+    """The processes and files of one run, as far as they have been seen; `root` is the launcher.
 
-    def __init__(self, root: int) -> None:
-        self._root = root
+    Whatever it starts has `mark`, `NAME=value`, in its environment.
+    """
+
+    def __init__(self, root: int, mark: str) -> None:
+        self._root, self._mark = root, mark
         self._handles: dict[int, int] = {}
         self._agents: list[int] = []
         self.ranks: dict[int, int] = {}
@@ -133,6 +148,8 @@ class Belongings:
     def remove(self) -> None:
         """End every process and remove every file."""
         self.look()
+        for pid in marked(self._mark):
+            self._open(pid)
         kill(self._handles)
         remove_files([*self.files, *self._orphans()])
         for handle in self._handles.values():

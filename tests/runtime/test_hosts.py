@@ -157,7 +157,8 @@ def test_hosts_with_other_versions_are_refused(cluster: Cluster, tmp_path: Path)
 def doctor(cluster: Cluster) -> tuple[int, str]:
     words = ["doctor", "-H", "a:2,b:2", "--launcher-exec", str(cluster.shell)]
     command = cluster.on("a", [sys.executable, "-m", "singac.cli", *words])
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from runtime.checkpoints import checkpoint
 from singac.plan.plan import Every, Plan
 
+INJECTED = "runtime.process.faults.InjectedFault: a fault was asked for"
+
 pytestmark = pytest.mark.slow
 
 STEPS = 20
@@ -42,12 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
     ("kind", "step", "goes_on_from", "reason"),
     [
         ("kill", 10, 8, "failed at step 10: killed by SIGKILL"),
-        (
-            "raise",
-            3,
-            0,
-            "failed at step 3: runtime.process.faults.InjectedFault: a fault was asked",
-        ),
+        ("raise", 3, 0, f"failed at step 3: {INJECTED}"),
         ("stop", 14, 12, "has stalled at step 14: suspended by a signal, no sign of life for 2 s"),
     ],
 )
