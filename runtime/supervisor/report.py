@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from runtime.channel import Message
@@ -15,8 +14,6 @@ from singac.diagnostics import Diagnostic, show
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-SECONDS_BETWEEN_LINES = 2.0
 
 
 class Reporter:
@@ -76,27 +73,13 @@ class NoView:
 
 
 class PlainView:
-    """One line an event, for logs; step lines not oftener than every few seconds."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._held: Message | None = None
+    """One line an event, for logs; how often, the program says."""
 
     def event(self, message: Message, line: str) -> None:
-        if message["event"] == "step" and time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
-            self._held = message
-            return
-        self._last = time.monotonic() if message["event"] == "step" else self._last
-        if self._held is not None and message["event"] != "step":
-            self._print(self._held)
-        self._held = None
-        self._print(message)
+        print(sentence(message), flush=True)
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def _print(self, message: Message) -> None:
-        print(sentence(message), flush=True)
 
 
 class TerminalView:
@@ -149,10 +132,8 @@ def sentence(message: Message) -> str:
     """An event as a line for people."""
     match message["event"]:
         case "start":
-            return (
-                f"{message['net']}: {message['processes']} processes, {message['workers']} workers,"
-                f" {message['servers']} servers ({message['framework']}); {message['run_dir']}"
-            )
+            who = ", ".join(_counted(message, noun) for noun in ("processes", "workers", "servers"))
+            return f"{message['net']}: {who} ({message['framework']}); {message['run_dir']}"
         case "step":
             return f"step {message['step']}  {_values(message)}"
         case "test":
@@ -175,6 +156,12 @@ def sentence(message: Message) -> str:
             best = f"; best: {_path(message['best'])}" if "best" in message else ""
             return f"{message['status']}: {message['steps']} steps in {message['seconds']} s{best}"
     return json.dumps(message)
+
+
+def _counted(message: Message, noun: str) -> str:
+    """`1 worker`, `2 workers`: how many of them a start event tells."""
+    single = {"processes": "process", "workers": "worker", "servers": "server"}[noun]
+    return f"{message[noun]} {single if message[noun] == 1 else noun}"
 
 
 def _values(message: Message) -> str:
