@@ -14,13 +14,13 @@ from runtime.process import capacity
 from runtime.process.crew import Crew
 from runtime.process.faults import Fault
 from runtime.process.feeding import prepared
+from runtime.process.neighbours import node_of, ranks_of_node, shares_memory
 from runtime.process.session import Session
 from runtime.process.timing import Timer, resident
 from runtime.process.turns import Turn
 from runtime.process.worker import Worker
 from runtime.progress import Mark
 from runtime.trace import Recorder, TracedMark
-from runtime.transport import stub as stubs
 from runtime.transport import tally
 from runtime.transport.shared import SharedStub
 from runtime.transport.stub import Stub
@@ -72,19 +72,3 @@ def _stub(plan: Plan, process: Process, mark: Mark) -> Stub:
     from runtime.transport.messages import MessageStub
 
     return MessageStub(plan, process, MPI.COMM_WORLD, mark)
-
-
-def node_of() -> MPI.Intracomm:
-    """The processes of this node."""
-    return MPI.Intracomm(MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
-
-
-def ranks_of_node() -> list[int]:
-    """The ranks of the processes of this node."""
-    node, world = node_of().Get_group(), MPI.COMM_WORLD.Get_group()
-    return node.Translate_ranks(None, world)
-
-
-def shares_memory() -> bool:
-    """Whether all processes are of one node, and may use its memory."""
-    return node_of().Get_size() == MPI.COMM_WORLD.Get_size() and not stubs.prefers_messages()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from runtime.channel import Line
 from runtime.checkpoints import checkpoint, snapshot
 from runtime.job import Job
 from runtime.local_data import data_folder
-from runtime.process.assembly import node_of, shares_memory
 from runtime.process.crew import Crew, Duty
 from runtime.process.faults import Fault
 from runtime.process.feeding import prepared
+from runtime.process.neighbours import node_of, shares_memory
 from runtime.process.serving import Serving
 from runtime.process.session import Session
 from runtime.process.timing import Timer
@@ -30,8 +31,23 @@ from runtime.transport.groups import GroupStub
 from runtime.transport.node import Node
 from runtime.transport.site import Far
 from runtime.transport.stub import Stub
+from runtime.transport.tally import Tally
 from singac.codegen.load import load
-from singac.plan.plan import Plan
+from singac.plan.plan import Plan, Process
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """What the threads of a process exchange through: the site of all, one stub or desk of each."""
+
+    site: Node | Far
+    stubs: Mapping[int, Stub]
+    desks: Mapping[int, Desk]
+
+    @property
+    def moved(self) -> list[Tally]:
+        """The bytes of its servers; those of its workers are in their sessions."""
+        return [desk.tally for desk in self.desks.values()]
 
 
 def assemble(
@@ -39,37 +55,19 @@ def assemble(
 ) -> Crew:
     """A thread for every worker and every server of this process."""
     own = [p for p in plan.processes if p.rank == rank]
-    marks: dict[int | None, Mark] = {p.worker: mark.thread() for p in own if p.worker is not None}
-    works = [p for p in own if p.worker is not None]
-    serves = [p for p in own if p.server is not None]
-    site: Node | Far
-    stubs: Mapping[int | None, Stub]
-    desks: Mapping[int | None, Desk]
-    if shares_memory():
-        site = node = Node(plan, node_of())
-        stubs = {p.worker: GroupStub(node, p, marks[p.worker]) for p in works}
-        desks = {p.server: NodeDesk(node, p) for p in serves}
-    else:
-        world = MPI.COMM_WORLD
-        far = {p.worker: FarStub(plan, p, world, marks[p.worker]) for p in works}
-        far_desks = {p.server: FarDesk(plan, p, world) for p in serves}
-        site, stubs, desks = (
-            Far(plan, world, [*far.values()], [*far_desks.values()]),
-            far,
-            far_desks,
-        )
-    for arrays in site.to_fill():
+    marks = {p.worker: mark.thread() for p in own if p.worker is not None}
+    ends = _ends(plan, own, marks)
+    for arrays in ends.site.to_fill():
         snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
     start = checkpoint.start(resumed)
-    site.ready(start.step)
-    ahead = start.ahead(plan.examples_a_step)
-    feeds = prepared(plan, data_folder(job), ahead)
-    duties: list[Duty] = []
+    ends.site.ready(start.step)
+    feeds = prepared(plan, data_folder(job), start.ahead(plan.examples_a_step))
     sessions: list[Session] = []
+    duties: list[Duty] = []
     for process in own:
         native = load(plan, process)
         if process.worker is not None:
-            stub, at = stubs[process.worker], marks[process.worker]
+            stub, at = ends.stubs[process.worker], marks[process.worker]
             worker = Worker(plan, process, native, stub, feeds)
             if resumed is not None:
                 worker.resume(resumed)
@@ -78,15 +76,31 @@ def assemble(
             sessions.append(session)
             duties.append(partial(session.run, start, fault))
         if process.server is not None:
-            desk, at = desks[process.server], mark.thread()
+            desk, at = ends.desks[process.server], mark.thread()
             duties.append(Serving(plan, process, native, desk, at, start.step).run)
-    if not stubs and job.timed:
+    if not sessions and job.timed:
         duties.append(Timer(job.timings(rank)).write)
 
     def after() -> None:
-        site.free()
-        moved = [*(s.moved for s in sessions), *(d.tally for d in desks.values())]
+        ends.site.free()
         steps = max((s.trained for s in sessions), default=0)
-        tally.tell(tally.total(steps, moved), line, job, rank)
+        tally.tell(tally.total(steps, [*(s.moved for s in sessions), *ends.moved]), line, job, rank)
 
     return Crew(duties, after)
+
+
+def _ends(plan: Plan, own: Sequence[Process], marks: Mapping[int, Mark]) -> _Ends:
+    """A stub for every worker of `own`, a desk for every server."""
+    works = {p.worker: p for p in own if p.worker is not None}
+    serves = {p.server: p for p in own if p.server is not None}
+    if shares_memory():
+        node = Node(plan, node_of())
+        return _Ends(
+            node,
+            {number: GroupStub(node, p, marks[number]) for number, p in works.items()},
+            {number: NodeDesk(node, p) for number, p in serves.items()},
+        )
+    world = MPI.COMM_WORLD
+    stubs = {number: FarStub(plan, p, world, marks[number]) for number, p in works.items()}
+    desks = {number: FarDesk(plan, p, world) for number, p in serves.items()}
+    return _Ends(Far(plan, world, [*stubs.values()], [*desks.values()]), stubs, desks)
