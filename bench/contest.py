@@ -17,8 +17,8 @@ from bench.race import Ratio, Turn
 from bench.works import FILL, Words, Work
 from singac import warm
 from singac.compile import compile_file
+from singac.model.choices import Choices
 from singac.model.program import Change
-from singac.model.resolve import Choices
 
 QUALIFYING_ROUNDS = 3
 FINALISTS = 2

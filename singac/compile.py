@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from singac.codegen.stretch import scratch_bytes
 from singac.diagnostics import Diagnostic, Source
 from singac.model import resolve
-from singac.model.resolve import Choices, Model
+from singac.model.choices import Choices
+from singac.model.resolve import Model
 from singac.partition import partition as cut
 from singac.partition.machine import BUILT_IN, Machine
 from singac.partition.partition import PartitionedNet, partition

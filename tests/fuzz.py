@@ -21,7 +21,7 @@ from types import FrameType
 
 from singac.compile import check, compile_source
 from singac.diagnostics import Diagnostic, Failed, Source, as_json, show
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.syntax import lexical
 from singac.syntax.format import format_program
 from singac.syntax.parse import parse

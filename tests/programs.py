@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from singac.diagnostics import Diagnostic, Failed, Source
+from singac.model.choices import Choices
 from singac.model.program import Change
-from singac.model.resolve import Choices, Model, resolve
+from singac.model.resolve import Model, resolve
 from singac.partition.partition import check, partition
 from singac.plan.plan import Plan
 from singac.plan.project import project

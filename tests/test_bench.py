@@ -11,7 +11,7 @@ from runtime.process.timing import WARM_UP, Timer, Timings, read
 from runtime.transport.tally import Moved
 from singac.cli import main
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.verbs.timed import figures, timed
 
 KEYS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan.order import gradient_of, train_order
 from tests.inprocess import InProcess
 from tests.reference import steps

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from tests.inprocess import Array, InProcess
 from tests.sources.data_files import idx_bytes
 

@@ -19,8 +19,8 @@ from singac.cli import main
 from singac.compile import compile_file
 from singac.diagnostics import Report
 from singac.model.arguments import collect
+from singac.model.choices import Choices
 from singac.model.program import Blocks, Change, gather
-from singac.model.resolve import Choices
 from singac.plan.plan import Plan
 from singac.sources.kind import Request
 from singac.sources.probe import request_of

@@ -10,64 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from singac.diagnostics import Diagnostic, Exit, Failed, Place, Report, Span, did_you_mean
-from singac.layers.kind import LayerKind, Sizes, columns
+from singac.diagnostics import Diagnostic, Exit, Place, Report, did_you_mean
+from singac.layers.kind import LayerKind
 from singac.model.algorithms import trains
-from singac.model.arguments import collect
 from singac.model.carry import carrying
+from singac.model.choices import Choices, chosen_cluster, chosen_rules, chosen_trains
+from singac.model.datasets import Dataset, resolve_dataset
 from singac.model.definitions import definitions
 from singac.model.equations import Updater
-from singac.model.graph import Layer
+from singac.model.labels import labels_fit
 from singac.model.lookups import words_fit
 from singac.model.net import Net, kinds_of, resolve_net
 from singac.model.origins import check_origins
-from singac.model.program import Blocks, Change, gather
-from singac.model.rules import AUTO, BATCH, Rules, all_on_auto, resolve_rules
+from singac.model.program import Blocks, gather
+from singac.model.rules import Rules, resolve_rules
 from singac.model.topology import (
     Cluster,
     check_processes,
     mentions_np,
     resolve_cluster,
-    without_cluster,
 )
 from singac.model.training import TrainBlock, for_groups, resolve_train
-from singac.model.values import Binding, Scope
-from singac.settings import Given, Setting
-from singac.sources.kind import Facts, Request
-from singac.sources.probe import probe, request_of
+from singac.model.values import Binding
 from singac.sources.table import SOURCES
 from singac.sources.text import vocabulary
 from singac.syntax import tree
 
 VOCAB = "vocab"  # in a net on a text, how many characters or words there are
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the command line chose; None leaves the choice to the program.
-
-    `alone` asks for one process whatever the program's clusters and partitions say.
-    """
-
-    np: int | None = None
-    cluster: str | None = None
-    partition: str | None = None
-    train: str | None = None
-    changes: tuple[Change, ...] = ()
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A resolved data block."""
-
-    name: str
-    request: Request
-    facts: Facts
-
-    @property
-    def shapes(self) -> dict[str, Sizes]:
-        return {f.name: f.shape for f in self.facts.fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +88,13 @@ def resolve(program: tree.Program, choices: Choices, cache: str | None = None) -
     """
     report = Report()
     resolved = _resolve_all(program, choices, report, cache)
-    trains = _chosen_trains(program, resolved.blocks, choices, report)
+    trains = chosen_trains(program, resolved.blocks, choices, report)
     blocks = [(t, _train(t, resolved, report)) for t in trains]
     runs = _run_names(resolved.blocks.trains)
-    cluster = _chosen_cluster(resolved, choices, report)
+    cluster = chosen_cluster(resolved.blocks, choices, report)
     models = []
     for block, train in blocks:
-        rules = _chosen_rules(block, resolved, choices, report)
+        rules = chosen_rules(block, resolved.blocks, resolved.nets, resolved.rules, choices, report)
         if train is not None and cluster is not None:
             net = resolved.nets[block.net.text]
             dataset = resolved.data[net.block.data.text]
@@ -154,7 +123,7 @@ def _resolve_all(
     kinds = kinds_of(layers)
     resolved = _Program(blocks, kinds, updaters, {}, {}, {})
     for name, data in blocks.data.items():
-        dataset = _dataset(data, blocks.scope, report, cache)
+        dataset = resolve_dataset(data, blocks.scope, report, cache)
         if dataset is not None:
             resolved.data[name] = dataset
     for name, net in blocks.nets.items():
@@ -165,54 +134,6 @@ def _resolve_all(
     for name, partition in blocks.partitions.items():
         _partition(name, partition, resolved, report)
     return resolved
-
-
-# -- data ------------------------------------------------------------------------------------------
-
-
-def resolve_data(
-    program: tree.Program, name: str | None, changes: tuple[Change, ...], cache: str | None = None
-) -> Dataset:
-    """The data block of this name, or the only one; the rest of the program is not looked at.
-
-    Raises `Failed`.
-    """
-    report = Report()
-    blocks = gather(program, changes, report)
-    report.stop_if_any()
-    if name is None and len(blocks.data) == 1:
-        name = next(iter(blocks.data))
-    if name is None or name not in blocks.data:
-        message = "say which data block" if name is None else f"there is no data `{name}`"
-        help = did_you_mean(name or "", blocks.data) or "the program has none"
-        raise Failed([Diagnostic("SG0178", message, help=help, exit=Exit.USAGE)])
-    dataset = _dataset(blocks.data[name], blocks.scope, report, cache)
-    report.stop_if_any()
-    assert dataset is not None, "what is refused is reported"
-    return dataset
-
-
-def _dataset(data: tree.Data, scope: Scope, report: Report, cache: str | None) -> Dataset | None:
-    kind = data.call.path.text
-    if kind not in SOURCES:
-        help = did_you_mean(kind, SOURCES)
-        message = f"there is no data kind `{kind}`"
-        report.error("SG0170", message, data.call.path.span, help=help)
-        return None
-    given = _given(data.call, SOURCES[kind].settings, scope, report)
-    if given is None:
-        return None
-    request = request_of(kind, given, data.call.span, report)
-    facts = None if request is None else probe(request, report, cache)
-    return None if request is None or facts is None else Dataset(data.name.text, request, facts)
-
-
-def _given(
-    call: tree.Apply, table: tuple[Setting, ...], scope: Scope, report: Report
-) -> dict[str, Given] | None:
-    before = len(report.found)
-    found = collect(call.arguments, table, scope, report, ())
-    return found.given if len(report.found) == before else None
 
 
 # -- nets ------------------------------------------------------------------------------------------
@@ -236,50 +157,9 @@ def _net(name: str, block: tree.Net, resolved: _Program, report: Report) -> None
     net = resolve_net(block, dataset.shapes, blocks, resolved.kinds, scope, report, texts)
     if net is None:
         return
-    fits = (_labels_fit(net, dataset, report), words_fit(net, dataset.facts, report))
+    fits = (labels_fit(net, dataset, report), words_fit(net, dataset.facts, report))
     if all(fits):
         resolved.nets[name] = net
-
-
-def _labels_fit(net: Net, dataset: Dataset, report: Report) -> bool:
-    """Whether every label is a class number below the number of scores."""
-    before = len(report.found)
-    for layer in net.graph.layers():
-        slot = None if layer.kind is None else layer.kind.label_slot
-        if slot is not None:
-            _label_fits(net, layer, net.graph.origin(layer.sources[slot]), dataset, report)
-    return len(report.found) == before
-
-
-def _label_fits(net: Net, layer: Layer, label: Layer, dataset: Dataset, report: Report) -> None:
-    largest = dataset.facts.label
-    classes = columns(net.graph.layer(layer.sources[0]).shape)
-    field = dataset.facts.fields[-1].name
-    if label.name != field:
-        related = () if label.kind is None else (Place(label.span, f"`{label.name}` is a layer"),)
-        message = f"`{label.name}` holds no class numbers, and `{layer.name}` needs them"
-        help = f"the class numbers of this data are its field `{field}`"
-        report.error("SG0172", message, layer.span, related=related, help=help)
-    elif largest is None:
-        message = f"`{label.name}` holds real numbers, and `{layer.name}` needs class numbers"
-        data = dataset.request.span
-        related = (Place(data, f"`{label.name}` is read here"),) if data else ()
-        help = f"for real numbers: [{layer.sources[0]}, {label.name}] -> euclidean_loss"
-        report.error("SG0172", message, layer.span, related=related, help=help)
-    elif largest.largest >= classes:
-        _label_out_of_range(net, layer.name, dataset, report)
-
-
-def _label_out_of_range(net: Net, layer: str, dataset: Dataset, report: Report) -> None:
-    largest = dataset.facts.label
-    assert largest is not None, "only called with labels"
-    loss = net.graph.layer(layer)
-    scores = net.graph.layer(loss.sources[0])
-    classes = columns(scores.shape)
-    message = f"label {largest.largest} at {largest.place} of {largest.file} is out of range"
-    related = (Place(scores.span, f"`{scores.name}` has {classes} classes, 0 to {classes - 1}"),)
-    help = f"give `{scores.name}` {largest.largest + 1} units, or mend the data"
-    report.error("SG0173", message, loss.span, related=related, help=help, exit=Exit.DAMAGED)
 
 
 # -- partitions, trains, clusters ------------------------------------------------------------------
@@ -342,85 +222,3 @@ def _no_part(part: str, train: TrainBlock, data: tree.Data, report: Report) -> N
 def _no_net(name: tree.Name, blocks: Blocks, report: Report) -> None:
     help = did_you_mean(name.text, blocks.nets) or f"net {name.text} on DATA {{ ... }}"
     report.error("SG0174", f"there is no net `{name.text}`", name.span, help=help)
-
-
-def _chosen_trains(
-    program: tree.Program, blocks: Blocks, choices: Choices, report: Report
-) -> list[tree.Train]:
-    chosen = choices.train
-    trains = [t for t in blocks.trains if chosen in (None, t.net.text)]
-    if trains:
-        return trains
-    names = [t.net.text for t in blocks.trains]
-    if chosen is not None and names:
-        report.error(
-            "SG0176", f"no train block trains `{chosen}`", help=did_you_mean(chosen, names)
-        )
-    else:
-        message = "the program has no train block"
-        help = "train mlp { updater = SGD(rate = 0.1)  batch = 64  steps = 1000 }"
-        end = len(program.source.text)
-        report.error("SG0176", message, Span(program.source, end, end), help=help)
-    return []
-
-
-def _chosen_cluster(resolved: _Program, choices: Choices, report: Report) -> Cluster | None:
-    if choices.alone:
-        return without_cluster(1)
-    clusters = resolved.blocks.clusters
-    name = choices.cluster
-    if name is None and len(clusters) > 1 and choices.np != 1:
-        _several("SG0402", "cluster", "the program", tuple(clusters.values()), report)
-        return None
-    if name is not None and name not in clusters:
-        message = f"there is no cluster `{name}`"
-        help = did_you_mean(name, clusters) or "leave out --cluster: the program has none"
-        report.error("SG0402", message, help=help, exit=Exit.USAGE)
-        return None
-    if not clusters or (name is None and len(clusters) > 1):
-        return without_cluster(choices.np or 1)
-    block = clusters[name] if name is not None else next(iter(clusters.values()))
-    cluster = resolve_cluster(block, choices.np, resolved.blocks.scope, report)
-    if cluster is not None and choices.np is not None:
-        check_processes(cluster, choices.np, report)
-    return cluster
-
-
-def _chosen_rules(
-    block: tree.Train, resolved: _Program, choices: Choices, report: Report
-) -> Rules | None:
-    if choices.alone:
-        return None
-    name = choices.partition
-    if name == BATCH and BATCH not in resolved.blocks.partitions:
-        return None
-    if name == AUTO and AUTO not in resolved.blocks.partitions:
-        net = resolved.nets.get(block.net.text)
-        return None if net is None else all_on_auto(net)
-    if name is not None:
-        partition = resolved.blocks.partitions.get(name)
-        if partition is None:
-            help = did_you_mean(name, [*resolved.blocks.partitions, BATCH, AUTO])
-            report.error("SG0177", f"there is no partition `{name}`", help=help, exit=Exit.USAGE)
-        elif partition.net.text != block.net.text:
-            return None  # it cuts another net of the program
-        return resolved.rules.get(name)
-    own = [p for p in resolved.blocks.partitions.values() if p.net.text == block.net.text]
-    if len(own) > 1:
-        _several("SG0177", "partition", f"the net `{block.net.text}`", tuple(own), report)
-    return resolved.rules.get(own[0].name.text) if len(own) == 1 else None
-
-
-def _several(
-    code: str,
-    noun: str,
-    owner: str,
-    blocks: tuple[tree.Cluster, ...] | tuple[tree.Partition, ...],
-    report: Report,
-) -> None:
-    """Reports that the command line has to choose."""
-    first, second, *_ = (b.name for b in blocks)
-    message = f"{owner} has several {noun}s: {', '.join(b.name.text for b in blocks)}"
-    help = f"choose one with --{noun} {first.text}"
-    related = (Place(first.span, "the first"),)
-    report.error(code, message, second.span, related=related, help=help, exit=Exit.USAGE)

@@ -16,8 +16,9 @@ from singac.diagnostics import Diagnostic, Failed, Place, Report
 from singac.layers.exchange import NOTHING, Part
 from singac.layers.kind import Dimension, Range
 from singac.model import resolve
+from singac.model.choices import Choices
 from singac.model.graph import Layer, NetGraph, NetParam
-from singac.model.resolve import Choices, Model
+from singac.model.resolve import Model
 from singac.model.rules import BATCH
 from singac.partition.assign import assign, checked
 from singac.partition.auto import choose

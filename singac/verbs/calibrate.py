@@ -20,7 +20,7 @@ from statistics import median
 
 from singac.compile import compile_source
 from singac.diagnostics import Report, Source
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.assign import checked
 from singac.partition.auto import priced
 from singac.partition.machine import Machine

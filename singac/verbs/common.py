@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from singac.diagnostics import Diagnostic, Exit, Failed
 
 if TYPE_CHECKING:
+    from singac.model.choices import Choices
     from singac.model.program import Change
-    from singac.model.resolve import Choices
     from singac.partition.machine import Machine
 
 
@@ -20,7 +20,7 @@ Arguments = argparse.Namespace
 
 def choices_of(arguments: Arguments) -> Choices:
     """What a command line chooses of a program."""
-    from singac.model.resolve import Choices
+    from singac.model.choices import Choices
 
     chosen = (arguments.np, arguments.cluster, arguments.partition, arguments.train)
     return Choices(*chosen, changes_of(arguments))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from singac.compile import Compiled, compile_file
 from singac.diagnostics import Diagnostic, Exit, Failed
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.machine import BUILT_IN, Machine
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan

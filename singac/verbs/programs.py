@@ -85,7 +85,7 @@ def new(arguments: Arguments) -> int:
 
 def pack(arguments: Arguments) -> int:
     """A file of records from one data block."""
-    from singac.model.resolve import resolve_data
+    from singac.model.datasets import resolve_data
     from singac.sources import pack as records
     from singac.syntax.parse import parse
     from singac.syntax.read import read

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from singac.compile import compile_test
 from singac.diagnostics import Diagnostic, Exit, Failed, did_you_mean
 from singac.layers.kind import Answer, Sizes, columns, inner_name
+from singac.model.choices import Choices
 from singac.model.graph import Layer
-from singac.model.resolve import Choices, Model, resolve
+from singac.model.resolve import Model, resolve
 from singac.plan.plan import Plan
 from singac.syntax.parse import parse
 from singac.syntax.read import read

@@ -14,7 +14,7 @@ from bench.entries import OURS
 from bench.peers.turns import Given
 from singac.cli import main
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from singac.codegen.stretch import scratch_bytes
 from singac.compile import compile_test
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.partition import partition
 from singac.plan.order import gradient_of, train_order
 from singac.plan.order import test_order as order_of_testing

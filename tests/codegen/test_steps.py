@@ -9,7 +9,7 @@ import pytest
 
 from singac.codegen import load
 from singac.codegen.stretch import scratch_bytes
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.partition import partition
 from singac.plan.order import gradient_of, train_order
 from singac.plan.plan import Plan, metric_buffer

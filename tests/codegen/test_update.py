@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from singac.model.choices import Choices
 from singac.model.definitions import built_in
-from singac.model.resolve import Choices
 from singac.schedules import SCHEDULES
 from tests import programs
 from tests.serving import Array, Serving

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from singac.layers.draws import normal
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan.plan import Push
 from tests.inprocess import Array, InProcess
 from tests.programs import TARGETS, model, plan_of, small

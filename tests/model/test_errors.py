@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from singac.diagnostics import Diagnostic, Source
+from singac.model.choices import Choices
 from singac.model.program import Change
-from singac.model.resolve import Choices
 from tests.chunked import check
 from tests.programs import HERE, diagnostics
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from singac.diagnostics import Failed, show
-from singac.model.resolve import Choices, Model
+from singac.model.choices import Choices
+from singac.model.resolve import Model
 from singac.plan.encode import from_json, to_json
 from tests.chunked import snippets
 from tests.fuzz import mutant

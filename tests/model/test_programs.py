@@ -9,7 +9,7 @@ import pytest
 
 from singac.diagnostics import Failed
 from singac.layers.expression import Scalar, Variable, add, mul, show
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.model.types import Every
 from tests.programs import HERE, POINTS, TRAIN, let, model, models, plan, set_to, small
 from tests.reference.expressions import evaluate

@@ -11,8 +11,9 @@ import pytest
 
 from singac.diagnostics import Report
 from singac.layers.kind import Dimension
+from singac.model.choices import Choices
 from singac.model.program import Change
-from singac.model.resolve import Choices, Model, resolve
+from singac.model.resolve import Model, resolve
 from singac.model.rules import AUTO
 from singac.partition.assign import checked
 from singac.partition.auto import Ways, choose, priced

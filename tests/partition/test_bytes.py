@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from singac.diagnostics import Source
+from singac.model.choices import Choices
 from singac.model.program import Change
-from singac.model.resolve import Choices, resolve
+from singac.model.resolve import resolve
 from singac.partition.partition import partition
 from singac.plan.project import project
 from singac.syntax.parse import parse

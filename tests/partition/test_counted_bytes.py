@@ -8,7 +8,7 @@ import pytest
 
 from runtime.transport.tally import Moved
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.verbs.trial import time_steps
 from tests.partition.nets import case
 from tests.partition.test_real_runs import APART, ASIDE, CHAIN, FEWER, HYBRID, THREADS, program

@@ -7,7 +7,7 @@ import pytest
 
 from singac.codegen.stretch import scratch_bytes
 from singac.layers.table import KINDS
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.partition import partition
 from singac.plan.plan import Plan
 from singac.plan.project import project

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from singac.compile import compile_file
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.verbs.trial import time_steps
 from tests.partition.test_real_runs import program
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.model.types import Initialiser, Topology
 from singac.partition.owners import levelled, own
 from singac.partition.partition import partition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan.plan import Plan
 from tests.programs import plan, small
 

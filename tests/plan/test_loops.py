@@ -7,8 +7,8 @@ import pytest
 
 from singac.codegen.stretch import scratch_bytes
 from singac.layers.operations import Loop, Operation, Product, Role
+from singac.model.choices import Choices
 from singac.model.graph import NetGraph
-from singac.model.resolve import Choices
 from singac.partition.partition import partition
 from singac.plan.items import gradient_of, operations_of
 from singac.plan.order import Order, metrics_of, train_order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan.place import ALIGNMENT, Wish, place
 from singac.plan.plan import Space
 from tests.plan.orders import NETS

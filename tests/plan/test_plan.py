@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from singac.diagnostics import Source
-from singac.model.resolve import Choices, resolve
+from singac.model.choices import Choices
+from singac.model.resolve import resolve
 from singac.plan.encode import UnreadablePlan, from_json, to_json
 from singac.plan.plan import Plan, Push, Run, Serve
 from singac.plan.show import show_process

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from singac.diagnostics import Exit, Failed
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan import schema
 from singac.plan.encode import to_json
 from singac.plan.read import read_plan

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan import faults as v
 from singac.plan.plan import (
     Buffer,

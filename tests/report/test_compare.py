@@ -13,7 +13,7 @@ import pytest
 
 from singac.cli import main
 from singac.diagnostics import Failed
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.plan.encode import to_json
 from singac.report.compare import compare
 from singac.report.dot import as_dot

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from singac.model.resolve import Choices
+from singac.model.choices import Choices
 from singac.partition.machine import Machine
 from singac.plan.plan import Plan, Push
 from singac.plan.show import header

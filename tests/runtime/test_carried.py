@@ -18,7 +18,8 @@ from runtime.checkpoints.checkpoint import folder_name
 from runtime.process.lanes import Lanes
 from singac.codegen.stretch import scratch_bytes
 from singac.diagnostics import Source
-from singac.model.resolve import Choices, resolve
+from singac.model.choices import Choices
+from singac.model.resolve import resolve
 from singac.partition.partition import partition
 from singac.plan.encode import from_json, to_json
 from singac.plan.plan import Plan
