@@ -9,7 +9,8 @@ import pytest
 
 from singac.compile import compile_file
 from singac.model.choices import Choices
-from singac.plan.order import gradient_of, train_order
+from singac.plan.items import gradient_of
+from singac.plan.order import train_order
 from tests.inprocess import InProcess
 from tests.reference import steps
 from tests.sources.data_files import idx_bytes

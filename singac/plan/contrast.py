@@ -14,17 +14,9 @@ from singac.layers.access import writes
 from singac.layers.kind import Energy, Gibbs, Pair, inner_name
 from singac.layers.operations import Operation
 from singac.model.graph import Layer, NetGraph
-from singac.plan.order import (
-    Item,
-    Order,
-    PullParam,
-    forward,
-    gradient_of,
-    of_batch,
-    pair_of,
-    tensor_columns,
-    with_pushes,
-)
+from singac.plan.items import Item, PullParam, gradient_of
+from singac.plan.order import Order, forward, with_pushes
+from singac.plan.tensors import of_batch, pair_of, tensor_columns
 
 
 def contrast_order(graph: NetGraph, batch: int, gibbs: Gibbs) -> Order:

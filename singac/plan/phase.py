@@ -15,12 +15,14 @@ from singac.partition.connect import WorkerNet
 from singac.partition.partition import PartitionedNet
 from singac.partition.pieces import lying
 from singac.plan.alike import drawn_in_place, likeness
+from singac.plan.backward import Flow, flow_of
 from singac.plan.contrast import contrast_order
 from singac.plan.estimate import Traffic, traffic
 from singac.plan.fuse import fuse
 from singac.plan.items import Item, PullParam, PushParam, gradient_of
 from singac.plan.memory import memories, views
-from singac.plan.order import Flow, Order, flow_of, metrics_of, test_order, train_order
+from singac.plan.metrics import metrics_of
+from singac.plan.order import Order, test_order, train_order
 from singac.plan.place import Wish, place
 from singac.plan.plan import Buffer, Input, Space, metric_buffer, padded
 

@@ -22,7 +22,7 @@ from singac.partition.split import Piece
 from singac.plan.costs import costs_of, param_bytes
 from singac.plan.items import PullParam, PushParam
 from singac.plan.layers import placed_layers, places_of
-from singac.plan.order import metrics_of
+from singac.plan.metrics import metrics_of
 from singac.plan.phase import Phase, Phases, Scratch
 from singac.plan.plan import (
     FORMAT_VERSION,

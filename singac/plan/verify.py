@@ -33,7 +33,7 @@ from singac.plan.faults import (
     UnownedParam,
     UnwrittenBuffer,
 )
-from singac.plan.order import gradient_of
+from singac.plan.items import gradient_of
 from singac.plan.plan import (
     LANES,
     Buffer,

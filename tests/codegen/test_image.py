@@ -11,8 +11,9 @@ from singac.codegen.stretch import scratch_bytes
 from singac.compile import compile_test
 from singac.model.choices import Choices
 from singac.partition.partition import partition
-from singac.plan.order import gradient_of, train_order
+from singac.plan.items import gradient_of
 from singac.plan.order import test_order as order_of_testing
+from singac.plan.order import train_order
 from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project
 from tests import programs

@@ -18,7 +18,8 @@ from singac.model.graph import NetGraph
 from singac.model.resolve import Model
 from singac.partition.partition import partition
 from singac.plan.fuse import fuse
-from singac.plan.order import gradient_of, train_order
+from singac.plan.items import gradient_of
+from singac.plan.order import train_order
 from singac.plan.project import project
 from singac.plan.verify import verify
 from singac.settings import shape_text

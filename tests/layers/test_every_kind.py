@@ -17,7 +17,7 @@ from singac.model.definitions import built_in
 from singac.model.graph import NetGraph
 from singac.model.net import kinds_of
 from singac.partition.partition import partition
-from singac.plan.order import Item, gradient_of
+from singac.plan.items import Item, gradient_of
 from singac.plan.plan import metric_buffer
 from singac.plan.project import project
 from tests.inprocess import InProcess

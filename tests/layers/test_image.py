@@ -23,7 +23,8 @@ from singac.layers.operations import (
 )
 from singac.layers.windows import Windows, places_down, places_up
 from singac.model.graph import NetGraph
-from singac.plan.order import gradient_of, train_order
+from singac.plan.items import gradient_of
+from singac.plan.order import train_order
 from tests.pictures import Shape, batch_of, text_of
 from tests.programs import model
 from tests.reference import images

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from singac.model.graph import NetGraph
-from singac.plan.order import Item, gradient_of, test_order, train_order
+from singac.plan.items import Item, gradient_of
+from singac.plan.order import test_order, train_order
 from tests.programs import TARGETS, model, small
 from tests.reference.expressions import Array
 from tests.reference.steps import Buffers, run

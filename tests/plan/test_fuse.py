@@ -11,7 +11,8 @@ from singac.layers.access import reads, writes
 from singac.layers.expression import Variable, add, mul, number
 from singac.layers.operations import Assign, Operation, Pointwise, Product, Role
 from singac.plan.fuse import fuse, stored
-from singac.plan.order import Item, Order, PullParam, PushParam
+from singac.plan.items import Item, PullParam, PushParam
+from singac.plan.order import Order
 from singac.plan.order import test_order as order_of_testing
 from singac.plan.order import train_order as order_of_training
 from tests.plan.orders import BATCH, NETS, done, draws, examples, graph_of, params

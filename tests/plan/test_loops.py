@@ -11,7 +11,8 @@ from singac.model.choices import Choices
 from singac.model.graph import NetGraph
 from singac.partition.partition import partition
 from singac.plan.items import gradient_of, operations_of
-from singac.plan.order import Order, metrics_of, train_order
+from singac.plan.metrics import metrics_of
+from singac.plan.order import Order, train_order
 from singac.plan.order import test_order as order_of_testing
 from singac.plan.plan import Plan, metric_buffer
 from singac.plan.project import project

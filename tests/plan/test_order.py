@@ -8,7 +8,8 @@ import pytest
 from singac.layers.access import reads, writes
 from singac.model.graph import NetGraph
 from singac.partition.split import split
-from singac.plan.order import PullParam, PushParam, gradient_of, metrics_of
+from singac.plan.items import PullParam, PushParam, gradient_of
+from singac.plan.metrics import metrics_of
 from singac.plan.order import test_order as order_of_testing
 from tests.plan.orders import (
     BATCH,

@@ -45,7 +45,7 @@ from singac.layers.operations import (
     Spread,
     Steps,
 )
-from singac.plan.order import PullParam, PushParam
+from singac.plan.items import PullParam, PushParam
 from singac.plan.plan import metric_buffer
 from tests.reference import images
 from tests.reference.expressions import Array, evaluate
