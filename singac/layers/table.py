@@ -8,14 +8,16 @@ from singac.layers.batch_norm import BATCH_NORM
 from singac.layers.crop import CROP_MIRROR
 from singac.layers.dense import DENSE
 from singac.layers.dropout import DROPOUT
+from singac.layers.gru import GRU
 from singac.layers.image import AVG_POOL, CONV, LRN, MAX_POOL
 from singac.layers.join import ADD, CONCAT, MULTIPLY, SLICE
 from singac.layers.kind import LayerKind
 from singac.layers.lookup import EMBEDDING, ONEHOT
 from singac.layers.loss import ACCURACY_METRIC, EUCLIDEAN_LOSS, SIGMOID_LOSS, SOFTMAX_LOSS, TOP_K
+from singac.layers.lstm import LSTM
 from singac.layers.norm import LAYER_NORM, SOFTMAX
 from singac.layers.rbm import RBM_HIDDEN, RBM_VISIBLE
-from singac.layers.recurrent import GRU, LSTM, RNN
+from singac.layers.rnn import RNN
 from singac.layers.shape import FLATTEN, RESHAPE
 
 # fmt: off
