@@ -39,10 +39,8 @@ def some_windows(random: np.random.Generator, most_pad: int) -> tuple[Shape, str
     channels = int(random.choice([1, 2, 3, 6]))
     kernel = random.integers(1, 6, 2)
     pad = np.minimum(random.integers(0, most_pad + 1, 2), kernel - 1)
-    if not all(pad):  # a shape has no size of 0
-        pad = np.full(2, pad.min())
     stride = random.integers(1, 4, 2) if random.random() < 0.5 else np.ones(2, int)
     height, width = np.maximum(kernel - 2 * pad, 1) + random.integers(0, 20, 2)
-    pads = f"{pad[0]}x{pad[1]}" if all(pad) else "0"
-    settings = f"{kernel[0]}x{kernel[1]}, stride = {stride[0]}x{stride[1]}, pad = {pads}"
+    sides = f"pad = {pad[0]}x{pad[1]}"
+    settings = f"{kernel[0]}x{kernel[1]}, stride = {stride[0]}x{stride[1]}, {sides}"
     return (channels, int(height), int(width)), settings

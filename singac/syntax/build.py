@@ -95,8 +95,6 @@ class Builder:
         sizes = token.split("x")
         for size in sizes:
             self._check_digits(token, size)
-        if any(not size.strip("0") for size in sizes):
-            self._bad_number(token, "a shape has no size of 0", "write sizes from 1 on: 3x28x28")
         return tree.Shape(tuple(int(s[:MAX_DIGITS]) for s in sizes), self._span(token))
 
     def _check_digits(self, token: Token, digits: str) -> None:

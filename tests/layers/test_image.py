@@ -39,7 +39,7 @@ NETS: dict[str, tuple[Shape, str]] = {
     "groups":      ((4, 4, 4), "conv(6, 2, groups = 2, bias = none)"),
     "shared":      ((2, 4, 4), "c: conv(2, 3, pad = 1, weight ~ gaussian(std = 0.3)) -> tanh"
                                " -> d: conv(2, 3, pad = 1, weight = c.weight, bias = c.bias)"),
-    "max":         ((2, 5, 5), "max_pool(3, stride = 2, pad = 1, round = up)"),
+    "max":         ((2, 5, 5), "max_pool(3, stride = 2, pad = 0x1, round = up)"),
     "average":     ((2, 5, 4), "avg_pool(2x3, stride = 2, pad = 1, round = up)"),
     "batch norm":  ((3, 2, 4), "batch_norm(epsilon = 0.01) -> tanh -> conv(4, 2) -> flatten"
                                " -> batch_norm(scale = none)"),
