@@ -11,16 +11,13 @@ import subprocess
 import sys
 
 from runtime.inside import DESCRIPTOR
+from runtime.supervisor import endings
 
 
 def main() -> int:
     process = subprocess.Popen(sys.argv[1:], pass_fds=descriptors())
     code = process.wait()
-    if code:
-        print(f"=   PID {process.pid} RUNNING AT {socket.gethostname()}")
-        print(f"=   EXIT CODE: {abs(code)}")
-        if code < 0:
-            print(f"THE EXIT STRING: (signal {-code})", flush=True)
+    print(endings.line(socket.gethostname(), code), flush=True)
     return abs(code)
 
 

@@ -9,6 +9,8 @@ A stream that ends, or from which nothing comes, is all that is left of a host t
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from runtime.channel import Message, Peer
 from runtime.hosts import host_of
 from runtime.job import Job
 from runtime.progress import Progress
-from runtime.supervisor.verdict import Banner
 
 
 class Abroad:
@@ -47,11 +48,6 @@ class Abroad:
         own = self.files.setdefault(self.host(rank), [])
         own += [name for name in names if name not in own]
 
-    def named(self, banner: Banner) -> int | None:
-        """The far process that the launcher means, if it is one."""
-        found = (r for r, p in self._peers.items() if p.pid == banner.pid)
-        return next((rank for rank in found if self.host(rank) == banner.host), None)
-
     def gone(self, rank: int, finished: Container[int]) -> str | None:
         """The host of a far process if all streams from there have ended and should not have."""
         own = [r for r in self._of_same_host(rank) if r not in finished]
@@ -71,6 +67,12 @@ class Abroad:
     def step(self, host: str) -> int:
         """The last step that a process of a host has told of."""
         return max(self._progress.of(r).step for r in self._peers if self.host(r) == host)
+
+    def dismiss(self) -> None:
+        """End all: a process that loses its supervisor ends by itself."""
+        for peer in self._peers.values():
+            with contextlib.suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
 
     def ask_for_stacks(self, finished: Container[int]) -> Mapping[int, int]:
         """Ask all that may still answer; gives how long the log of each was before."""

@@ -15,10 +15,10 @@ from runtime.channel import LOOPBACK, Listener, Message, Peer
 from runtime.checkpoints import checkpoint
 from runtime.job import Job
 from runtime.progress import DOING, STARTING, Progress
-from runtime.supervisor import launcher, muster, stacks, verdict
+from runtime.supervisor import endings, launcher, muster, stacks, verdict
 from runtime.supervisor.abroad import Abroad
 from runtime.supervisor.account import Account
-from runtime.supervisor.remains import Belongings, has_ended
+from runtime.supervisor.remains import Belongings
 from runtime.supervisor.signals import Signals
 from runtime.supervisor.verdict import TERMINATED, Verdict
 from runtime.supervisor.watchdog import SUSPENDED, LauncherWatch, Watchdog
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.25
 STARTING_TICK_SECONDS = 0.01
-BANNER_SECONDS = 2.0
+LAST_WORDS_SECONDS = 2.0
+SAME_END_SECONDS = 0.2  # within which the streams of a host that is gone end
 SAME_SECONDS = 2.0  # within which the processes of a host fall silent
 WRITING_SECONDS = 1.0
 LAUNCHER_LOG = "launcher.log"
@@ -54,8 +55,9 @@ def attempt(
         )
         own = Belongings(started.pid, f"{channel.VARIABLE}={listener.address}")
         try:
-            # The plan is read while the processes start.
-            run = Attempt(job, plan(), started, own, listener, progress, account, signals)
+            with own.looking():  # the plan is read while the processes start
+                read = plan()
+            run = Attempt(job, read, started, own, listener, progress, account, signals)
             end = run.watch()
         finally:
             own.remove()
@@ -97,13 +99,13 @@ class Attempt:
         self.abroad = Abroad(job, progress)
         self._finished: set[int] = set()
         self._ready: set[int] = set()
-        self._ended_unseen: set[int] = set()
         self._chief = next(p.rank for p in plan.processes if p.worker == 0)
         self._stop_sent = False
         self._selector = DefaultSelector()
         self._selector.register(listener.socket, EVENT_READ, self._welcome)
         self._selector.register(signals.reader, EVENT_READ, signals.drain)
         self._selector.register(own.launcher, EVENT_READ, self._launcher_moved)
+        self._selector.register(own.ends, EVENT_READ, self._ranks_ended)
         checkpoint.remove_unfinished(job.checkpoints)
         self._watchdog = Watchdog(plan, progress, own)
         self._launcher_watch = LauncherWatch(own, self._watchdog.limit)
@@ -139,10 +141,6 @@ class Attempt:
         starting = len(self._ready) < self._job.processes
         if starting:
             self._own.look()
-        for handle, rank in self._own.fresh():
-            if has_ended(handle):
-                self._ended_unseen.add(rank)
-            self._selector.register(handle, EVENT_READ, partial(self._exited, handle, rank))
         for key, _ in self._selector.select(STARTING_TICK_SECONDS if starting else TICK_SECONDS):
             end: Verdict | None = key.data()
             if end is not None:
@@ -173,7 +171,7 @@ class Attempt:
             end = self._handle(peer.rank, message)
             if end is not None:
                 return end
-        if not peer.open:
+        if not peer.open and peer.socket.fileno() >= 0:  # else it was, by an event just before
             self._selector.unregister(peer.socket)
             peer.socket.close()
             rank = peer.rank
@@ -181,13 +179,14 @@ class Attempt:
                 return self._lost_far(rank)
         return None
 
-    def _exited(self, handle: int, rank: int) -> Verdict | None:
-        """A process has ended.
+    def _ranks_ended(self) -> Verdict | None:
+        for rank in self._own.ended():
+            if end := self._exited(rank):
+                return end
+        return None
 
-        Descriptors become readable in the order in which processes end. Streams need not: one of a
-        process that ended later may have had something to read before.
-        """
-        self._selector.unregister(handle)
+    def _exited(self, rank: int) -> Verdict | None:
+        """A process has ended, the first that had not said goodbye if it has not."""
         peer = self._peers.get(rank)
         end = self._hear(peer, ended=True) if peer is not None and peer.open else None
         if end is not None or rank in self._finished:
@@ -247,55 +246,54 @@ class Attempt:
         return self._failed(rank, cause, traceback)
 
     def _lost(self, rank: int) -> Verdict:
-        """A process has gone without a word; the launcher knows why.
+        """A process has gone without a word, the first of those that were watched."""
+        # Who is alive now was not the cause, whenever it was first seen.
+        self._own.look()
+        others = [r for r in range(self._job.processes) if r != rank and self._may_precede(r, rank)]
+        self._end_all()
+        if self._started.returncode is not None and self._started.returncode < 0:
+            return self._without_launcher()
+        return self._first_of([rank, *others])
 
-        It ends all the others at once, and may name one of those as the first: it is asked for the
-        first only where several were gone before this process began to watch them.
-        """
-        rank = self._first_of(rank)
+    def _may_precede(self, other: int, rank: int) -> bool:
+        """Whether a process may have ended before one that was seen to end."""
+        same = self.abroad.host(other) == self.abroad.host(rank) and not self._job.inside
+        return same and other not in self._own.watched
+
+    def _first_of(self, candidates: Sequence[int]) -> Verdict:
+        """One of these was the first to end; how they did the launcher has told."""
+        told = endings.statuses(self._job.logs / LAUNCHER_LOG, self._job)
+        first, *others = endings.first(candidates, told)
+        log = self._job.log(first)
+        if first in told:
+            cause = endings.cause(told[first])
+        else:
+            cause = endings.crash(log) or "ended without a word"
+        who = " or ".join(map(self._who, (first, *others)))
+        return self._failed(first, cause, verdict.tail(log), who)
+
+    def _end_all(self) -> None:
+        """Whatever still runs, and so the launcher, which then tells how each process ended."""
+        self._let_write()
+        self._own.kill_ranks()
+        if not self._job.inside:
+            self.abroad.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._started.wait(BANNER_SECONDS) < 0:
-                return self._without_launcher()
-        for other in (rank, *range(self._job.processes)):
-            if cause := verdict.crash(verdict.tail(self._job.log(other))):
-                return self._died(other, cause)
-        banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
-        if banner is None:
-            return self._died(rank, "ended without a word")
-        if (far := self.abroad.named(banner)) is not None:
-            return self._died(far, banner.cause)
-        named = self._own.ranks.get(banner.pid, rank)
-        return self._died(named if rank in self._ended_unseen else rank, banner.cause)
+            self._started.wait(LAST_WORDS_SECONDS)
 
     def _lost_far(self, rank: int) -> Verdict:
         """The stream of a far process has ended; the launcher may know why."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._started.wait(BANNER_SECONDS)
+        time.sleep(SAME_END_SECONDS)
         if end := self._hear_the_last():
             return end
-        banner = verdict.read_banner(verdict.tail(self._job.logs / LAUNCHER_LOG))
-        far = self.abroad.named(banner) if banner is not None else None
-        if banner is not None and far is not None:
-            return self._died(far, verdict.crash(verdict.tail(self._job.log(far))) or banner.cause)
-        if host := self.abroad.gone(rank, self._finished):
-            return self._lost_host(host, "all its processes have ended")
-        return self._died(rank, "ended without a word")
+        gone = self.abroad.gone(rank, self._finished)
+        self._end_all()
+        if gone and rank not in endings.statuses(self._job.logs / LAUNCHER_LOG, self._job):
+            return self._lost_host(gone, "all its processes have ended")
+        return self._first_of([rank])
 
-    def _first_of(self, rank: int) -> int:
-        """Of processes that are gone by now the one that was behind: a large one takes its time to
-        end, and those the launcher ended for its sake, which waited for it, may overtake it.
-        """
-        if rank in self._ended_unseen or self._plan.topology.worker_groups > 1:
-            return rank
-        running = self._own.running()
-        gone = [r for r in range(self._job.processes) if r not in running]
-        return min((rank, *gone), key=lambda r: self._progress.of(r).step)
-
-    def _died(self, rank: int, cause: str) -> Verdict:
-        return self._failed(rank, cause, verdict.tail(self._job.log(rank)))
-
-    def _failed(self, rank: int, cause: str, left: str) -> Verdict:
-        standing, who, step = self._progress.of(rank), self._who(rank), self._step(rank)
+    def _failed(self, rank: int, cause: str, left: str, who: str = "") -> Verdict:
+        standing, who, step = self._progress.of(rank), who or self._who(rank), self._step(rank)
         place = f"the start of {who}" if standing.phase in STARTING else f"step {step}"
         return verdict.failed(who, step, cause, left, place)
 
@@ -314,25 +312,14 @@ class Attempt:
     def _launcher_ended(self) -> Verdict | None:
         if self._started.poll() is None:
             return None
-        log = verdict.tail(self._job.logs / LAUNCHER_LOG)
         if end := self._hear_the_last():
             return end
         if len(self._finished) == self._job.processes:
             self._account.all_done()
             return verdict.DONE
-        banner = verdict.read_banner(log)
-        if banner is not None and (far := self.abroad.named(banner)) is not None:
-            return self._died(far, banner.cause)
-        if banner is not None and (rank := self._rank_of(banner.pid)) is not None:
-            return self._died(rank, banner.cause)
-        if banner is not None and banner.by_signal:
-            return verdict.failed(f"process with id {banner.pid}", 0, banner.cause)
-        return self._without_launcher()
-
-    def _rank_of(self, pid: int) -> int | None:
-        """As it was seen, or as a process that ended before that has left it itself."""
-        left = {self._progress.of(rank).pid: rank for rank in range(self._job.processes)}
-        return self._own.ranks.get(pid, left.get(pid))
+        told = endings.statuses(self._job.logs / LAUNCHER_LOG, self._job)
+        badly = [rank for rank, status in told.items() if status and rank not in self._finished]
+        return self._first_of(badly) if badly else self._without_launcher()
 
     def _launcher_failed(self) -> Verdict | None:
         cause = self._launcher_watch.fault()
@@ -347,7 +334,7 @@ class Attempt:
         """The launcher has ended before all processes had."""
         code = self._started.returncode
         if code < 0 or self._ready:
-            cause = verdict.killed_by(-code) if code < 0 else f"exited with code {code}"
+            cause = endings.killed_by(-code) if code < 0 else f"exited with code {code}"
             return verdict.failed("the launcher", self._account.step, cause)
         message = f"the launcher ended with code {code} before all processes had"
         return verdict.environment(message, None, verdict.tail(self._job.logs / LAUNCHER_LOG))

@@ -21,6 +21,11 @@ LAUNCHER_NAME = "HYDRA"
 # Within a node MPICH has shared memory of its own; what UCX would add is never used.
 NETWORK_ONLY = ("UCX_TLS", "^shm")
 PYTHON = (sys.executable, "-P", "-m")
+# It ends all others as soon as it has learnt that one was killed, and not before: so the first end
+# that is seen is the cause of the others. Then it tells how each has ended.
+TELLING = ("-disable-auto-cleanup", "-print-all-exitcodes")
+# With SIGUSR1 it tells the others of it; some may have no Python yet that ignores it.
+DEAF = ("sh", "-c", 'trap "" USR1; exec "$@"', "sh")
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -56,7 +61,8 @@ def command(launcher: str, job: Job) -> list[str]:
     """What starts all processes of a job, or the one that is not there yet."""
     if job.inside:
         return [*PYTHON, "runtime.shim", *PYTHON, "runtime.rank", str(job.file)]
-    return command_of(launcher, job, ["runtime.rank", str(job.file)])
+    process = [*DEAF, *PYTHON, "runtime.rank", str(job.file)]
+    return [launcher, *_where(job, job.places), *TELLING, "-n", str(job.processes), *process]
 
 
 def command_of(launcher: str, job: Job, words: Sequence[str]) -> list[str]:

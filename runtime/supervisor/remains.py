@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ SHARED_MEMORY = "/dev/shm/"
 MADE_BY_MPI = ("mpich_shm_", "ucx_shm_posix_")
 DELETED = " (deleted)"
 PATIENCE_SECONDS = 2.0
+LOOK_SECONDS = 0.01
 
 
 def mapped_files(pid: int | str) -> list[str]:
@@ -92,16 +94,18 @@ def has_ended(handle: int) -> bool:
 class Belongings:
     """The processes and files of one run, as far as they have been seen; `root` is the launcher.
 
-    Whatever it starts has `mark`, `NAME=value`, in its environment.
+    Whatever it starts has `mark`, `NAME=value`, in its environment. `watched` are the ranks whose
+    end will be seen when it comes; of one that had ended before nobody knows when.
     """
 
     def __init__(self, root: int, mark: str) -> None:
         self._root, self._mark = root, mark
         self._handles: dict[int, int] = {}
         self._agents: list[int] = []
+        self._ends = select.epoll()
         self.ranks: dict[int, int] = {}
+        self.watched: set[int] = set()
         self.files: list[str] = []
-        self._fresh: list[tuple[int, int]] = []
         self._before = mpi_files()
         self._open(root)
 
@@ -110,21 +114,56 @@ class Belongings:
         """A descriptor that becomes readable when the launcher ends."""
         return self._handles[self._root]
 
+    @property
+    def ends(self) -> int:
+        """A descriptor that becomes readable when a rank ends."""
+        return self._ends.fileno()
+
+    def ended(self) -> list[int]:
+        """Ranks that have ended since this was asked, in that order, however late it is asked.
+
+        The kernel queues them so; and of a process that a parent has learnt of, and killed others
+        for, the descriptor was readable before.
+        """
+        ranks = {self._handles[pid]: rank for pid, rank in self.ranks.items()}
+        return [ranks[handle] for handle, _ in self._ends.poll(0)]
+
     def add(self, pid: int, rank: int) -> None:
         self._open(pid)
-        if pid not in self.ranks and pid in self._handles:
-            self.ranks[pid] = rank
-            self._fresh.append((self._handles[pid], rank))
+        if pid in self.ranks or pid not in self._handles:
+            return
+        self.ranks[pid] = rank
+        handle = self._handles[pid]
+        self._ends.register(handle, select.EPOLLIN | select.EPOLLONESHOT)
+        if not has_ended(handle):
+            self.watched.add(rank)
 
     def running(self) -> dict[int, int]:
         """A descriptor of each rank that has not ended."""
         handles = {rank: self._handles[pid] for pid, rank in self.ranks.items()}
         return {rank: handle for rank, handle in handles.items() if not has_ended(handle)}
 
-    def fresh(self) -> list[tuple[int, int]]:
-        """Descriptors that become readable when a process ends, and its rank; each once."""
-        fresh, self._fresh = self._fresh, []
-        return fresh
+    def kill_ranks(self) -> None:
+        """End all ranks, and let the launcher be to tell how each ended."""
+        self.look()
+        kill({pid: self._handles[pid] for pid in self.ranks})
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Go on looking while this thread does something else."""
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.wait(LOOK_SECONDS):
+                self.look()
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def look(self) -> None:
         """Take in what has started and what it maps; for the time before processes tell."""
@@ -155,6 +194,7 @@ class Belongings:
         for handle in self._handles.values():
             os.close(handle)
         self._handles.clear()
+        self._ends.close()
 
     def _orphans(self) -> list[str]:
         fresh = [name for name in mpi_files() if name not in self._before]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-SIGNAL = signal.SIGUSR1
+SIGNAL = signal.SIGUSR2  # the first is the launcher's
 PATIENCE_SECONDS = 1.0
 OUTERMOST = " in _run_module_as_main"
 

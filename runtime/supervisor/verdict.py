@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +12,6 @@ if TYPE_CHECKING:
     from singac.plan.plan import Plan
 
 LOG_LINES = 40
-# What a process writes of a signal it died of (faulthandler), and how that is told.
-# fmt: off
-CRASHES = {
-    "Aborted":                  "killed by SIGABRT",
-    "Bus error":                "killed by SIGBUS",
-    "Floating-point exception": "killed by SIGFPE",
-    "Illegal instruction":      "killed by SIGILL",
-    "Segmentation fault":       "segmentation fault",
-}
-# fmt: on
-DEADLY = [getattr(signal, f"SIG{n}") for n in ("ILL", "ABRT", "BUS", "FPE", "KILL", "SEGV", "TERM")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +35,6 @@ class Verdict:
 
 DONE = Verdict("ok", Exit.DONE)
 TERMINATED = Verdict("terminated", Exit.TERMINATED)
-
-
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """What the launcher says of the first process that ended badly."""
-
-    pid: int
-    host: str
-    code: int
-    by_signal: bool
-
-    @property
-    def cause(self) -> str:
-        if not self.by_signal:
-            return f"exited with code {self.code}"
-        return killed_by(self.code)
-
-
-def killed_by(number: int) -> str:
-    """How a death by a signal is told."""
-    if number == signal.SIGSEGV:
-        return "segmentation fault"
-    return f"killed by {signal.Signals(number).name}"
-
-
-def read_banner(text: str) -> Banner | None:
-    """The launcher's closing words, if it has any."""
-    place = re.search(r"PID (\d+) RUNNING AT (\S+)", text)
-    code = re.search(r"EXIT CODE: (\d+)", text)
-    if not place or not code:
-        return None
-    by_signal = re.search(r"EXIT STRING: .*\(signal (\d+)\)", text)
-    number = int(by_signal[1]) if by_signal else int(code[1])
-    # Of another host the launcher may give the number alone. Who exits by itself says so before.
-    ends = by_signal is not None or number in DEADLY
-    return Banner(int(place[1]), place[2], number, ends)
-
-
-def crash(log: str) -> str | None:
-    """The cause a process's log tells, if it crashed.
-
-    A crash takes its time to end a process: the others, ended for its sake, may be gone before.
-    """
-    told = re.search(r"^Fatal Python error: (.*)$", log, re.MULTILINE)
-    return CRASHES.get(told[1], told[1]) if told else None
 
 
 def role(plan: Plan, rank: int) -> str:

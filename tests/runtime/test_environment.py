@@ -44,7 +44,8 @@ def test_the_launcher_of_another_mpi_is_refused(
 def test_processes_that_do_not_see_each_other_end_the_run(tmp_path: Path) -> None:
     """Another MPI's launcher starts so many worlds of one."""
     script = tmp_path / "launcher"
-    script.write_text('#!/bin/sh\nshift 2\nn=$2\nshift 2\nunset PMI_RANK PMI_FD PMI_SIZE\n"$@"\n')
+    options = 'until [ "$1" = -n ]; do shift; done\nshift 2\n'
+    script.write_text(f'#!/bin/sh\n{options}unset PMI_RANK PMI_FD PMI_SIZE\n"$@"\n')
     script.chmod(0o755)
     finished = run(nets.plan(2, 2), tmp_path / "run", LAUNCHER=str(script))
     assert finished.code == 3
