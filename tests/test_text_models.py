@@ -171,6 +171,20 @@ def test_what_cannot_be_sampled_is_refused(
     assert told in capsys.readouterr().err
 
 
+def test_another_vocabulary_of_the_same_size_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, run = program(tmp_path), str(trained.parent / "run")
+    (tmp_path / "text.txt").write_text(TEXT.replace("c", "b"))
+    (tmp_path / "probe.txt").write_text(TEXT.replace("c", "b")[5:66])
+    for verb in ("sample", "eval"):
+        assert main([verb, str(path), "--checkpoint", run]) == 4
+        assert "SG0925" in capsys.readouterr().err
+    program(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT[::-1])  # other text, the same characters
+    assert main(["sample", str(path), "--checkpoint", run, "--length", "5"]) == 0
+
+
 def test_a_table_of_numbers_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     digits = Path(__file__).parent.parent / "models/mlp.singa"
     assert main(["sample", str(digits), "--checkpoint", str(tmp_path)]) == 2

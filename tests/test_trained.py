@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -191,6 +192,43 @@ def test_what_cannot_be_read_is_refused(
     assert main([*words("predict", trained), *more, "-o", str(out)]) == code
     assert told in capsys.readouterr().err
     assert not out.exists()
+
+
+# What was trained, what is read, and what is told of it.
+CHANGED = {
+    "-> relu ->": ("-> relu(slope = 0.1) ->", "`relu` is relu(slope = 0.1) { y = max(x, 0)"),
+    "{ input -> dense(units, bias = none) -> tanh }": (
+        "{ input -> dense(units, bias = none) -> sigmoid -> tanh }",
+        "`spare.tanh` is tanh { y = tanh(x) } of spare.sigmoid",
+    ),
+    "b -> three: top_k(3)": ("b -> three: top_k(2)\n b -> tanh -> more: softmax", ""),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [(k, *v) for k, v in CHANGED.items()])
+def test_other_layers_with_params_of_the_same_shapes_are_worth_a_warning(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, told: str
+) -> None:
+    """Layers at the end give params no other meaning."""
+    path = tmp_path / "net.singa"
+    path.write_text(PROGRAM.replace("DIGITS", DIGITS).replace(old, new), encoding="utf-8")
+    assert main(["eval", str(path), "--checkpoint", str(trained / "run")]) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert ("SG0924" in err) == bool(told)
+
+
+def test_a_checkpoint_of_an_earlier_version_says_nothing_of_layers(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = tmp_path / "step-00000030"
+    shutil.copytree(trained / "run/checkpoints" / held.name, held)
+    body = json.loads((held / "manifest.json").read_text())
+    body = {name: body[name] for name in body if name not in ("layers", "vocabulary", "sha256")}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    (held / "manifest.json").write_text(json.dumps({**body, "sha256": digest}, indent=1) + "\n")
+    assert main([*words("eval", trained), "--checkpoint", str(held)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_part_without_examples_is_refused(

@@ -16,8 +16,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
@@ -50,7 +50,9 @@ class Tensor:
 class Manifest:
     """What a checkpoint holds. `examples` have been read when `step` steps are done.
 
-    `best` is the best validation so far, where training stops by it.
+    `best` is the best validation so far, where training stops by it. What the params mean is told
+    by the `layers` that use them, each with what it is made of, and the `vocabulary` of a text;
+    a checkpoint of an earlier version says neither.
     """
 
     net: str
@@ -60,6 +62,8 @@ class Manifest:
     plan: str
     tensors: tuple[Tensor, ...]
     best: Best | None = None
+    layers: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: str = ""
 
 
 def folder_name(step: int) -> str:
@@ -144,6 +148,8 @@ def _body(manifest: Manifest) -> dict[str, object]:
         "examples": manifest.examples,
         "plan": manifest.plan,
         "best": dataclasses.asdict(manifest.best) if manifest.best is not None else None,
+        "layers": dict(manifest.layers),
+        "vocabulary": manifest.vocabulary,
         "tensors": table,
     }
 
@@ -173,6 +179,8 @@ def read_manifest(folder: Path) -> Manifest:
             body["plan"],
             tensors,
             Best(**body["best"]) if body.get("best") else None,
+            body.get("layers", {}),
+            body.get("vocabulary", ""),
         )
     except OSError as error:
         raise Damaged(f"the manifest cannot be read: {error.strerror}") from error

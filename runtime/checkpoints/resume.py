@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.checkpoints import checkpoint
+from runtime.checkpoints import checkpoint, meaning
 from runtime.checkpoints.checkpoint import Damaged, Manifest
 from runtime.job import Job, plan_of
 from singac.diagnostics import Diagnostic, Exit, Failed, show
@@ -70,9 +70,9 @@ def _warn(path: Path, damaged: Damaged) -> None:
 
 
 def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
-    """Names and shapes must be those of the plan; the rest (processes, partition) may differ.
+    """Names and shapes must be those of the plan, and the vocabulary; processes may differ.
 
-    A plan that only tests has no use for the updater's states.
+    A plan that only tests has no use for the updater's states. Other layers are worth a warning.
     """
     wanted = {p.name: p.shape for p in plan.params}
     held = {t.name: t.shape for t in manifest.tensors}
@@ -89,6 +89,11 @@ def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
         if wanted.get(name) != held.get(name):
             message = f"this checkpoint is of another net: {difference(name, wanted, held)}"
             raise Failed([_damaged("SG0922", message, path)])
+    found = meaning.differing(path, manifest, plan)
+    if found is not None and found.severity == "error":
+        raise Failed([found])
+    if found is not None:
+        print(show([found]), file=sys.stderr)
 
 
 def difference(name: str, wanted: Shapes, held: Shapes) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from runtime.checkpoints import carried, checkpoint, packing
+from runtime.checkpoints import carried, checkpoint, meaning, packing
 from runtime.checkpoints.best import Best
 from runtime.checkpoints.checkpoint import STATES, Manifest, Tensor
 from runtime.checkpoints.initialise import initial
@@ -123,6 +123,8 @@ def save(plan: Plan, taken: Taken, folder: Path) -> Path:
             plan.digest,
             tensors,
             taken.best,
+            meaning.layers_of(plan),
+            plan.data.vocabulary,
         )
         checkpoint.write_manifest(temporary, manifest)
         checkpoint.commit(temporary, final)

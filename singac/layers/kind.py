@@ -238,6 +238,7 @@ class LayerKind:
                                  `needs_own_state` says that it must
     aliases                      words that stand for several roles of params at once
     hands_on                     the values are those of source 0, only elsewhere
+    equations                    the text that defines it, where a program can
     """
 
     name: str
@@ -268,6 +269,7 @@ class LayerKind:
     needs_own_state: bool = False
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hands_on: bool = False
+    equations: str = ""
 
 
 def columns(shape: Sizes) -> int:

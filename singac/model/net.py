@@ -58,9 +58,11 @@ def kinds_of(definitions: Mapping[str, PointwiseLayer]) -> dict[str, LayerKind]:
 
 def _pointwise(definition: PointwiseLayer) -> LayerKind:
     """The kind an equation makes; its settings are numbers, the formals of the definition."""
+    said = "; ".join(" ".join(e.span.text.split()) for e in definition.definition.equations)
     return LayerKind(
         name=definition.name,
-        summary="; ".join(" ".join(e.span.text.split()) for e in definition.definition.equations),
+        summary=said,
+        equations=said,
         settings=settings_of(definition.formals, positional=True),
         sources=1,
         shape=same_shape,

@@ -10,6 +10,7 @@ from singac.model.graph import Layer
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet, SubLayer
 from singac.plan.plan import Held, Place, PlacedLayer
+from singac.settings import SettingValue, shape_text
 
 
 def placed_layers(net: PartitionedNet) -> tuple[PlacedLayer, ...]:
@@ -45,7 +46,26 @@ def _placed(layer: Layer, pieces: list[SubLayer], handed: tuple[str, ...]) -> Pl
         pieces[0].cut,
         tuple(_held(pieces)),
         handed,
+        _definition(layer),
     )
+
+
+def _definition(layer: Layer) -> str:
+    """A layer as a program says it: `dense(units = 10, weight = w')`, `relu(slope = 0) { ... }`."""
+    if layer.kind is None:
+        return ""
+    said = [f"{name} = {_said(value)}" for name, value in layer.settings.items()]
+    said += [f"{use.role} = {use.name}{chr(39) * use.transposed}" for use in layer.params]
+    call = layer.kind.name + (f"({', '.join(said)})" if said else "")
+    return f"{call} {{ {layer.kind.equations} }}" if layer.kind.equations else call
+
+
+def _said(value: SettingValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return shape_text(value)
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def _held(pieces: list[SubLayer]) -> Iterator[Held]:

@@ -282,6 +282,7 @@ class PlacedLayer:
 
     `kind` is `field` for a field of the data, `place` where it is written (file:line:column), `cut`
     the dimension it is cut on. Sources that are `handed` over come from other workers, in part.
+    `definition` says all of it that its name and its sources do not.
     """
 
     name: str
@@ -293,6 +294,7 @@ class PlacedLayer:
     cut: str
     pieces: tuple[Held, ...]
     handed: tuple[str, ...] = ()
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +321,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The examples: fields, and how many examples each part has (0: no such part)."""
+    """The examples: fields, and how many examples each part has (0: no such part).
+
+    Of a text `vocabulary` is a digest of the tokens in the order of their numbers.
+    """
 
     name: str
     fields: tuple[Field, ...]
@@ -327,6 +332,7 @@ class Data:
     test: int
     shuffle: bool
     validate: int = 0
+    vocabulary: str = ""
 
     def examples(self, part: str) -> int:
         """How many examples `train`, `test` or `validate` has."""

@@ -92,7 +92,15 @@ def _plan(projector: _Projector, digest: str, processes: tuple[Process, ...]) ->
 def _data(model: Model) -> Data:
     facts = model.dataset.facts
     fields = tuple(Field(f.name, f.shape, f.scale, f.mean, f.std) for f in facts.fields)
-    return Data(model.dataset.name, fields, facts.train, facts.test, facts.shuffle, facts.validate)
+    return Data(
+        model.dataset.name,
+        fields,
+        facts.train,
+        facts.test,
+        facts.shuffle,
+        facts.validate,
+        facts.vocabulary,
+    )
 
 
 @dataclass(slots=True)

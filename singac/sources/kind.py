@@ -89,12 +89,14 @@ class Survey:
     """What the files of one part hold: examples, fields in order, the largest label of classes.
 
     A field is its name and its shape an example. The first holds the values that `shape`, `scale`,
-    `mean` and `std` are about; class labels are in the last.
+    `mean` and `std` are about; class labels are in the last. Of a text `vocabulary` is a digest of
+    the tokens in the order of their numbers.
     """
 
     examples: int
     fields: tuple[tuple[str, tuple[int, ...]], ...]
     label: LabelFacts | None = None
+    vocabulary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class Facts:
     """What compiling needs to know of the data: fields, and examples of each part (0: none).
 
     `label` is the largest label over all files where labels are classes; None where they are
-    real numbers or there is none. Of data that is only declared all counts are 0.
+    real numbers or there is none. Of data that is only declared all counts are 0. The `vocabulary`
+    is that of the survey.
     """
 
     fields: tuple[FieldFacts, ...]
@@ -122,6 +125,7 @@ class Facts:
     validate: int
     shuffle: bool
     label: LabelFacts | None
+    vocabulary: str = ""
 
     @property
     def absent(self) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-READER_VERSION = 2  # raised when the same file would be read to other arrays
+READER_VERSION = 3  # raised when the same file would be read to other arrays or facts
 _FACTS = "facts.json"
 _DIGEST = "digest"
 

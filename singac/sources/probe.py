@@ -68,7 +68,8 @@ def facts_of(request: Request) -> Facts:
     shuffle = request.get("shuffle") is True
     fields, label = _fields(request, surveys[0]), _label(surveys)
     check_classes(request, label)
-    return Facts(fields, **counts, shuffle=shuffle, label=label)
+    tokens = surveys[0].vocabulary
+    return Facts(fields, **counts, shuffle=shuffle, label=label, vocabulary=tokens)
 
 
 def _fields(request: Request, survey: Survey) -> tuple[FieldFacts, ...]:

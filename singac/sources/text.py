@@ -10,6 +10,8 @@ in the order of their code points, or those of a file given as `vocab`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -79,7 +81,8 @@ def survey(request: Request, part: Part) -> Survey:
     place = f"line {_line(request, last, text)}"
     fields = (_FIELDS[request.kind], "next")
     label = LabelFacts(numbers.get(last, unknown), path, place, fields)
-    return Survey(examples, tuple((name, (length,)) for name in fields), label)
+    shapes = tuple((name, (length,)) for name in fields)
+    return Survey(examples, shapes, label, _digest(numbers))
 
 
 def load(request: Request, part: Part) -> dict[str, Array]:
@@ -104,6 +107,11 @@ def load(request: Request, part: Part) -> dict[str, Array]:
 
 def _numbers(request: Request) -> dict[str, int]:
     return {token: number for number, token in enumerate(vocabulary(request))}
+
+
+def _digest(numbers: Mapping[str, int]) -> str:
+    """The same where every token has the same number."""
+    return hashlib.sha256(json.dumps(list(numbers)).encode()).hexdigest()[:16]
 
 
 def _examples(request: Request, tokens: int, path: str) -> int:
