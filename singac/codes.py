@@ -188,6 +188,8 @@ CODES: dict[str, str] = {
     "SG0923": "a train that params come from has left a checkpoint",
     "SG0924": "a net has the layers that its checkpoint was trained with",
     "SG0925": "a text has the vocabulary that its checkpoint was trained with",
+    "SG0926": "a run folder has the checkpoints of one run",
+    "SG0927": "a run goes on from fewer steps than it is to have",
     "SG0930": "a host is named once, with the number of processes it may have",
     "SG0931": "the hosts of a run have a slot for each of its processes",
     "SG0932": "every host of a run is reached by the launcher that is chosen",

@@ -25,7 +25,17 @@ def choose(job: Job) -> Job:
     assert job.resume is not None, "only a job that resumes has a choice"
     plan = plan_of(job)
     found = find(Path(job.resume), plan, "resume from")
+    _warn_of_the_end(found, plan)
     return dataclasses.replace(job, resume=str(found.resolve()))
+
+
+def _warn_of_the_end(path: Path, plan: Plan) -> None:
+    """A run that asks for fewer steps than are done would end at once, and say that all is well."""
+    done, asked = checkpoint.read_manifest(path).step, plan.training.steps
+    if done > asked:
+        message = f"this checkpoint has {done:,} steps, and the run is to have {asked:,}"
+        help = f"nothing is trained; --set train.steps={done + asked} trains {asked:,} more"
+        _warn(Diagnostic("SG0927", message, help=help, file=str(path), severity="warning"))
 
 
 def find(path: Path, plan: Plan, purpose: str) -> Path:
@@ -55,17 +65,12 @@ def proved(candidates: Iterable[Path]) -> tuple[Path, Manifest] | None:
         try:
             return candidate, checkpoint.verify(candidate)
         except Damaged as damaged:
-            _warn(candidate, damaged)
+            message = f"this checkpoint is damaged and is passed over: {damaged}"
+            _warn(Diagnostic("SG0920", message, file=str(candidate), severity="warning"))
     return None
 
 
-def _warn(path: Path, damaged: Damaged) -> None:
-    warning = Diagnostic(
-        "SG0920",
-        f"this checkpoint is damaged and is passed over: {damaged}",
-        file=str(path),
-        severity="warning",
-    )
+def _warn(warning: Diagnostic) -> None:
     print(show([warning]), file=sys.stderr)
 
 
@@ -93,7 +98,7 @@ def _check_net(path: Path, manifest: Manifest, plan: Plan) -> None:
     if found is not None and found.severity == "error":
         raise Failed([found])
     if found is not None:
-        print(show([found]), file=sys.stderr)
+        _warn(found)
 
 
 def difference(name: str, wanted: Shapes, held: Shapes) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
+from pathlib import Path
 
 from runtime import inside
 from runtime import job as jobs
+from runtime.checkpoints import aside
 from runtime.job import Job
 from runtime.supervisor import launcher, muster, register, verdict
-from singac.diagnostics import Diagnostic, Exit, Failed
+from singac.diagnostics import Diagnostic, Exit, Failed, show
 
 
 def run(job: Job) -> int:
@@ -69,6 +72,9 @@ def _resumed(job: Job) -> Job:
         from runtime.checkpoints import origins
 
         job = origins.choose(job)
+    strangers = aside.set_aside(job.checkpoints, Path(job.resume) if job.resume else None)
+    if strangers is not None:
+        print(show([strangers]), file=sys.stderr)
     if job.hosts:
         job = _shared(job)
     jobs.write(job)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.checkpoints import resume
@@ -16,15 +15,13 @@ if TYPE_CHECKING:
 
 # So many failures in a row at one place are no accident.
 POISON = 3
-Identity = tuple[str, int, int]
 
 
 class Restarts:
-    """Counts them. Checkpoints that lay in the run folder before are not of this job."""
+    """Counts them. All checkpoints of the run folder are of this job or what it goes on from."""
 
     def __init__(self, job: Job) -> None:
         self._given, self._most = job, job.max_restarts
-        self._strangers = [_identity(path) for path in listed(job.checkpoints)]
         self._failures: list[str] = []
 
     def refusal(self, end: Verdict) -> str | None:
@@ -40,17 +37,8 @@ class Restarts:
     def again(self, plan: Plan) -> Job:
         """The job from its newest sound checkpoint, else from where it began; raises Failed."""
         number = len(self._failures)
-        own = [p for p in listed(self._given.checkpoints) if not self._is_strange(p)]
-        newest = resume.newest(own, plan)
+        newest = resume.newest(listed(self._given.checkpoints), plan)
         given = self._given.resume
         return dataclasses.replace(
             self._given, resume=str(newest) if newest is not None else given, restart=number
         )
-
-    def _is_strange(self, path: Path) -> bool:
-        return _identity(path) in self._strangers
-
-
-def _identity(path: Path) -> Identity:
-    status = path.stat()
-    return path.name, status.st_ino, status.st_mtime_ns

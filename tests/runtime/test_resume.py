@@ -147,3 +147,28 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert run(plan, tmp_path).code == 0
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["step-00000008", "step-00000010"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_what_a_run_does_not_go_on_from_is_set_aside(saved: Path) -> None:
+    """It would count for `keep`, and be the newest of the folder."""
+    plan = nets.plan(1, 1, steps=6, checkpoint=Every(3, keep=1))
+    first = checkpoint.folder_name(4)
+    assert run(plan, saved, resume=saved / "checkpoints" / first).code == 0
+    assert names(saved / "checkpoints") == [checkpoint.folder_name(6)]
+    assert names(saved / "checkpoints-1") == [checkpoint.folder_name(8)]
+    anew = run(plan, saved)
+    assert anew.code == 0
+    assert "SG0926" in anew.stderr
+    assert names(saved / "checkpoints") == [checkpoint.folder_name(6)]
+    assert names(saved / "checkpoints-2") == [checkpoint.folder_name(6)]
+    assert "SG0926" not in run(plan, saved, resume=saved).stderr
+
+
+def test_fewer_steps_than_are_done_are_told(saved: Path) -> None:
+    finished = run(nets.plan(1, 1, steps=5), saved, resume=saved)
+    assert finished.code == 0
+    assert "this checkpoint has 8 steps, and the run is to have 5" in finished.stderr
