@@ -35,7 +35,7 @@ fuzz:
 schema:
 	$(PYTHON) -m singac.plan.schema
 
-# Random nets cut at random, each against one worker.
+# Random nets cut at random, trained by real processes, each against one worker; an hour on two cores.
 campaign-partition:
 	$(PYTHON) -m tests.partition.campaign 2000
 

@@ -15,7 +15,9 @@ from runtime.checkpoints.packing import pack, unpack
 from runtime.transport.exchange import Tensor, gathered
 from singac import schedules
 from singac.codegen import load, native
+from singac.codegen.load import Native
 from singac.plan.plan import (
+    CLIP_SCALE,
     Buffer,
     Exchange,
     Feed,
@@ -45,6 +47,7 @@ class InProcess:
         self.gradients = [_floats(size) for _ in range(plan.topology.workers)]
         self.metrics = np.zeros(len(plan.metrics))
         self.carried: dict[tuple[int, str], NDArray[np.float32]] = {}
+        self._natives: dict[int, Native] = {}
         for state, (_, value) in zip(self.states, plan.update.states, strict=True):
             state[:] = value
         for param in plan.params:
@@ -85,13 +88,16 @@ class InProcess:
         """What the servers do with the gradients of a step, all slices in one call."""
         plan = self.plan
         rate = schedules.rate(plan.update.rate, step)
-        functions = load.load(plan, plan.processes[0])
+        functions = self._native(plan.processes[0])
         summed = np.sum(self.gradients, axis=0, dtype=np.float32)
         gathered, states = _copy(summed), _copy(np.concatenate([*self.states, summed]))
+        clipped = _clipped(plan, summed)
         for param in plan.params:
             decay = plan.update.weight_decay * param.wd_scale
             numbers = plan.update.values(rate * param.lr_scale, decay, step + 1)
             scalars = np.array([*numbers, 0.0], np.float32)
+            if clipped is not None:
+                scalars[[name for name, _ in plan.update.scalars].index(CLIP_SCALE)] = clipped
             at = param.start * FLOAT
             starts = (self.params.ctypes.data + at, gathered.ctypes.data + at)
             state = (states.ctypes.data + at, self.params.nbytes)
@@ -120,7 +126,7 @@ class InProcess:
         carried = {(process.worker, b.name): _view(arena, b) for b in program.carried}
         for key, state in carried.items():
             state[:] = self.carried.get(key, 0.0)
-        stretches = load.load(self.plan, process).stretches
+        stretches = self._native(process).stretches
         seed, whole = self.plan.training.seed, self.plan.training.batch
         scalars = np.array([step, seed, process.first_row, process.rows, whole])
         spaces = (arena, self.params, self.gradients[process.worker], self.metrics, scalars)
@@ -138,6 +144,12 @@ class InProcess:
                     yield False
                 _receive(exchange, action, process.worker, arena, boxes)
         self.carried |= {key: state.copy() for key, state in carried.items()}
+
+    def _native(self, process: Process) -> Native:
+        """The functions of a process, loaded once."""
+        if process.rank not in self._natives:
+            self._natives[process.rank] = load.load(self.plan, process)
+        return self._natives[process.rank]
 
     def _param(self, name: str) -> Param:
         return next(p for p in self.plan.params if p.name == name)
@@ -181,6 +193,15 @@ def _feed(
         columns = slice(given.column, given.column + given.buffer.columns)
         values = batch[given.field][slice(None) if given.whole else rows, columns]
         _view(arena, given.buffer)[:, : given.buffer.columns] = values
+
+
+def _clipped(plan: Plan, gradient: NDArray[np.float32]) -> float | None:
+    """The factor by which a gradient shrinks, where the updater has a `clip_norm`."""
+    if not plan.update.clip_norm:
+        return None
+    learned = [gradient[_place(p)] for p in plan.params if not p.follows]
+    norm = float(np.linalg.norm(np.concatenate(learned).astype(np.float64)))
+    return min(1.0, plan.update.clip_norm / norm) if norm else 1.0
 
 
 def _place(param: Param) -> slice:

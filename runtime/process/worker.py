@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -195,21 +195,28 @@ class Worker:
             if feeder.begins(number):
                 for state in states.values():
                     state.fill(0.0)
-            for first, views in own.items():
+            for first, views in own:
                 scalars[3] = feeder.fill(number, process.first_row, process.rows, views, first)
-            for first, views in others.items():
+            for first, views in others:
                 scalars[4] = feeder.fill(number, 0, batch, views, first)
             self.feeding += time.perf_counter() - start
 
         return fill
 
-    def _views(self, program: Program, whole: bool) -> Mapping[int, dict[str, Floats]]:
-        """The buffers of fields, by the first column that they take."""
-        found: dict[int, dict[str, Floats]] = {0: {}}
+    def _views(self, program: Program, whole: bool) -> list[tuple[int, dict[str, Floats]]]:
+        """The buffers of fields, with the first column that they take.
+
+        A field that is read several times is in several of these: two layers may each have all
+        rows of it, at different workers.
+        """
+        found: list[tuple[int, dict[str, Floats]]] = [(0, {})]
         for given in program.inputs:
             if given.whole == whole:
                 view = self._view(given.buffer)[:, : given.buffer.columns]
-                found.setdefault(given.column, {})[given.field] = view
+                alike = (v for at, v in found if at == given.column and given.field not in v)
+                if (views := next(alike, None)) is None:
+                    found.append((given.column, views := {}))
+                views[given.field] = view
         return found
 
     def _carried(self, program: Program) -> dict[str, Floats]:

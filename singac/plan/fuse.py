@@ -14,7 +14,7 @@ from singac.layers.access import flat, reads, writes
 from singac.layers.expression import Variable
 from singac.layers.operations import Assign, Loop, Operation, Pointwise, Product, Role
 from singac.layers.time import base_of
-from singac.plan.items import Item, PullParam, PushParam
+from singac.plan.items import Item, PullParam, PushParam, gradient_of
 
 Extents = Mapping[str, object]
 
@@ -114,3 +114,25 @@ def stored(items: Sequence[Item]) -> tuple[str, ...]:
         if not isinstance(operation, Pointwise | Product):
             found |= dict.fromkeys(writes(operation))
     return tuple(found)
+
+
+def live(items: Sequence[Item], kept: Sequence[str]) -> tuple[Item, ...]:
+    """The items without pointwise operations and products whose results nobody reads.
+
+    Results that are `kept` and gradients that are pushed are read. A worker whose columns of a
+    concat are all of a field's has a gradient of them that nobody wants.
+    """
+    pushed = [gradient_of(i.param) for i in items if isinstance(i, PushParam)]
+    while True:
+        read = dict.fromkeys(base_of(n) for n in (*stored(items), *kept, *pushed))
+        left = tuple(i for i in items if not _is_dead(i, read))
+        if len(left) == len(items):
+            return left
+        items = left
+
+
+def _is_dead(item: Item, read: Mapping[str, None]) -> bool:
+    """Whether an operation that stores what is read, and no more, stores nothing."""
+    if not isinstance(item, Pointwise | Product):
+        return False
+    return not any(base_of(n) in read for n in writes(item))

@@ -18,7 +18,7 @@ from singac.plan.alike import drawn_in_place, likeness
 from singac.plan.backward import Flow, flow_of
 from singac.plan.contrast import contrast_order
 from singac.plan.estimate import Traffic, traffic
-from singac.plan.fuse import fuse
+from singac.plan.fuse import fuse, live
 from singac.plan.items import Item, PullParam, PushParam, gradient_of
 from singac.plan.memory import memories, views
 from singac.plan.metrics import metrics_of
@@ -109,9 +109,11 @@ class Phases:
     def _phase(self, name: str, net: WorkerNet, rows: int) -> Phase:
         trains, batch = name == "train", self.model.train.training.batch
         order = self._train_order(net) if trains else self._test_order(net)
-        items = fuse(self._exchanges(name, order, rows), order.extents)
+        watched = () if trains else self.watched
+        fused = fuse(self._exchanges(name, order, rows), order.extents)
+        items = live(fused, (*watched, *order.carried))
         fed = [f.layer for f in net.fed]
-        tensors = memories(items, order, fed, () if trains else self.watched, batch)
+        tensors = memories(items, order, fed, watched, batch)
         buffers = {b.name: b for b in self._fixed_buffers(net)}
         sizes = {**buffers, **views(items, tensors, rows, dict.fromkeys(tensors, 0))}
         largest = max((self.scratch(o, sizes) for o in computed(items)), default=0)

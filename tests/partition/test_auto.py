@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -172,12 +173,12 @@ def ways_of(made: Model, machine: Machine = BUILT_IN) -> Ways:
 @pytest.mark.parametrize("seed", range(25))
 def test_no_partition_is_expected_to_be_faster(seed: int) -> None:
     """All on batch, all on feature that can be, the same with sums on input, one by hand."""
-    net, data, rules, workers = case(seed)
-    train = TRAIN.format(batch=workers * 8)
-    made = model(small(net, train, data), Choices(np=workers, partition=AUTO))
+    drawn = case(seed)
+    workers = max(drawn.workers, 2)
+    made = on_auto(replace(drawn, batch=8 * workers).text, workers)
     ways = ways_of(made)
     found, cuts = chosen(made)
-    by_hand = dict(rule.split(" ", 1) for rule in rules.splitlines())
+    by_hand = dict(rule.split(" ", 1) for rule in drawn.rules.splitlines())
     hybrid = tuple(
         ways.number(k, by_hand.get(layer.name, "").removeprefix("on ")) or 0
         for k, layer in enumerate(ways.layers)
@@ -192,11 +193,9 @@ def test_no_partition_is_expected_to_be_faster(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [3, 8])
 def test_what_is_chosen_trains_as_one_worker_does(seed: int) -> None:
-    net, data, _, workers = case(seed)
-    layers = "\n".join(
-        f"{line.split(' -> ')[-1].partition(':')[0]} on auto" for line in net.splitlines()
-    )
-    agree(net, data, layers, workers)
+    drawn = case(seed)
+    names = re.findall(r"(l\d+):", drawn.net)
+    agree(replace(drawn, rules="\n".join(f"{name} on auto" for name in names)))
 
 
 # -- rules, memory, what is told -------------------------------------------------------------------

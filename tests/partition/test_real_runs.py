@@ -38,6 +38,10 @@ TIED = """
     features -> c: dense(36, weight = w) -> k: tanh
     [h, k] -> p: add -> q: dense(3)
     [q, label] -> loss: softmax_loss"""
+# A field that a worker reads twice, each time for all rows: as words, and as what they mean.
+WORDS = """
+    label -> e: embedding(3, 36) -> h: tanh -> b: dense(3)
+    [b, label] -> loss: softmax_loss"""
 HYBRID = "a .. b on feature  c at 1"
 SUMS = "a .. d on feature  b on input  r on feature  c on auto"
 ASIDE = "a .. loss at 1  c .. other at 2"
@@ -57,6 +61,7 @@ RUNS = [
     (CHAIN, "a .. loss at 1",            3,         BESIDE),
     (APART, ASIDE,                       3,         BESIDE),
     (APART, ASIDE,                       2,         THREADS),
+    (WORDS, "e on feature  loss at 0",   3,         BESIDE),
     (TIED,  "a .. h at 0  c .. k at 2",  3,         BESIDE),
     (TIED,  "a .. h at 0  c .. k at 2",  2,         THREADS),
 ]
