@@ -9,7 +9,6 @@ launcher at the very end.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import gc
 import os
@@ -104,22 +103,15 @@ def _run(job: Job, rank: int, mark: Mark, line: Line) -> None:
     _tell_files(line, ready=False)
     fault.strike("connected")
     mark.phase(Phase.LOADING)
-    from runtime.process import assembly
+    from runtime.process import assembly, footprint
 
     crew = assembly.assemble(job, rank, mark, line, fault)
     gc.freeze()
     gc.enable()
-    _return_freed_memory()
+    footprint.return_freed()  # initial params have passed through
     _tell_files(line, ready=True)
     crew.run()
     world.leave()
-
-
-def _return_freed_memory() -> None:
-    """To the system, where the C library is asked for it: initial params have passed through."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _tell_files(line: Line, ready: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,15 @@ class InitialiserKind:
 def initial(
     kind: str, settings: Settings, name: str, shape: tuple[int, ...], seed: int
 ) -> NDArray[np.float32]:
-    """Initial values of the param `name` in its canonical shape.
+    """Initial values of the param `name` in its canonical shape."""
+    (values,) = drawn(kind, settings, name, shape, seed, math.prod(shape))
+    return values.reshape(shape)
+
+
+def drawn(
+    kind: str, settings: Settings, name: str, shape: tuple[int, ...], seed: int, together: int
+) -> Iterator[NDArray[np.float32]]:
+    """Initial values of the param `name`, one after the other, so many `together`.
 
     They depend on nothing but the seed, the name, the shape and the distribution: every process
     draws the same, whichever part of the param it holds. `seed` is 0 to 2^64 - 1.
@@ -54,9 +62,11 @@ def initial(
     stream = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     key = np.array([seed, stream], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key))
-    values = np.empty(shape, dtype=np.float64)
-    INITIALISERS[kind].draw(settings, fan_of(shape), generator, values)
-    return values.astype(np.float32)
+    total = math.prod(shape)
+    for start in range(0, total, together):
+        values = np.empty(min(together, total - start), dtype=np.float64)
+        INITIALISERS[kind].draw(settings, fan_of(shape), generator, values)
+        yield values.astype(np.float32)
 
 
 def check_initialiser(

@@ -17,13 +17,26 @@ def part(param: Param, space: Floats) -> Floats:
 
 def pack(param: Param, canonical: Floats, packed: Floats) -> None:
     """Fill `packed` (`param.floats` floats) with the values of `canonical`, pads with zeros."""
+    pack_rows(param, 0, canonical.reshape(param.matrix), packed)
+
+
+def pack_rows(param: Param, first: int, values: Floats, packed: Floats) -> None:
+    """Fill the rows of `packed` from `first` on with `values`, [rows][columns], pads with zeros."""
     rows, columns = param.matrix
-    wide = np.zeros((rows, padded(columns)), np.float32)
-    wide[:, :columns] = canonical.reshape(rows, columns)
-    if param.layout is Layout.PANELS:
-        blocks = np.split(wide, param.blocks[1:])
-        wide = np.concatenate([_in_panels(block).reshape(-1) for block in blocks])
-    packed[:] = wide.reshape(-1)
+    last, wide = first + len(values), padded(columns)
+    lanes = LANES if param.layout is Layout.PANELS else wide
+    whole, rest = divmod(columns, lanes)  # panels
+    starts = (0, *param.blocks[1:])
+    for start, stop in zip(starts, (*starts[1:], rows), strict=True):
+        top, bottom = max(first, start), min(last, stop)
+        if top >= bottom:
+            continue
+        panels = packed[start * wide : stop * wide].reshape(-1, stop - start, lanes)
+        to, own = panels[:, top - start : bottom - start], values[top - first : bottom - first]
+        to[:whole] = own[:, : whole * lanes].reshape(len(own), whole, lanes).transpose(1, 0, 2)
+        if rest:
+            to[whole, :, :rest] = own[:, whole * lanes :]
+            to[whole, :, rest:] = 0.0
 
 
 def unpack(param: Param, packed: Floats) -> Floats:

@@ -17,7 +17,7 @@ import safetensors.numpy
 from runtime.checkpoints import carried, checkpoint, meaning, packing
 from runtime.checkpoints.best import Best
 from runtime.checkpoints.checkpoint import STATES, Manifest, Tensor
-from runtime.checkpoints.initialise import initial
+from runtime.checkpoints.initialise import initial_rows
 from runtime.checkpoints.origins import take
 from runtime.checkpoints.packing import Floats, part
 from runtime.divergence import Diverged
@@ -42,7 +42,8 @@ def fill(
     if resumed is None:
         for param in plan.params:
             if isinstance(param.initialiser, Initialiser):
-                packing.pack(param, initial(param, plan.training.seed), part(param, params))
+                for first, rows in initial_rows(param, plan.training.seed):
+                    packing.pack_rows(param, first, rows, part(param, params))
         take(plan, origins, params)
     else:
         _load(plan, params, states, resumed)

@@ -16,7 +16,7 @@ from runtime.process.faults import Fault
 from runtime.process.feeding import prepared
 from runtime.process.neighbours import node_of, ranks_of_node, shares_memory
 from runtime.process.session import Session
-from runtime.process.timing import Timer, resident
+from runtime.process.timing import Timer
 from runtime.process.turns import Turn
 from runtime.process.worker import Worker
 from runtime.progress import Mark
@@ -44,20 +44,19 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     if recorder is not None:
         mark = TracedMark(mark.words, recorder)
     stub = _stub(plan, process, mark)
-    native = load(plan, process)
-    loaded = resident()
-    if stub.owns_memory_of_node():
-        snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
     start = checkpoint.start(resumed)
-    stub.ready(start.step)
-    ahead = start.ahead(plan.examples_a_step)
-    feeds = prepared(plan, data_folder(job), ahead)
-    worker = Worker(plan, process, native, stub, feeds, recorder)
-    if resumed is not None:
-        worker.resume(resumed)
-    timer = Timer(job.timings(rank), loaded) if job.timed else None
+    feeds = prepared(plan, data_folder(job), start.ahead(plan.examples_a_step))
+    worker = Worker(plan, process, load(plan, process), stub, feeds, recorder)
+    timer = Timer(job.timings(rank)) if job.timed else None
     turn = Turn(job, rank) if job.in_turns else None
     session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer, turn)
+    if timer is not None:
+        timer.loaded()
+    if stub.owns_memory_of_node():
+        snapshot.fill(plan, stub.params, stub.states, resumed, job.origins)
+    stub.ready(start.step)
+    if resumed is not None:
+        worker.resume(resumed)
 
     def after() -> None:
         stub.free()

@@ -30,12 +30,13 @@ def check(plan: Plan, ranks: Sequence[int], *, shared: bool) -> None:
 
 
 def _needed(plan: Plan, ranks: Sequence[int], shared: bool) -> int:
-    """All params once where they are shared, and else in every process."""
+    """All params once where they are shared."""
     memories = [p.memory for p in plan.processes if p.rank in ranks]
+    if not shared:
+        return sum(m.messages for m in memories)
     whole = plan.param_floats * FLOAT_BYTES
-    params = [max(m.params, whole) for m in memories]
-    apart = sum(m.own - m.params for m in memories)
-    return apart + (max(params, default=0) if shared else sum(params))
+    params = max((m.params for m in memories), default=0)
+    return sum(m.own - m.params for m in memories) + max(params, whole)
 
 
 def _there() -> int:

@@ -17,6 +17,7 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.random import Philox
 from numpy.typing import NDArray
 
 from runtime.process.lanes import Lanes
@@ -181,5 +182,5 @@ class _Order:
     def _permutation(self, epoch: int) -> NDArray[np.intp]:
         """Sorting Philox's raw numbers keeps it the same in every version of numpy."""
         counter = np.array([0, 0, 0, epoch], dtype=np.uint64)
-        raw = np.random.Philox(counter=counter, key=self._key).random_raw(self._examples)
+        raw = Philox(counter=counter, key=self._key).random_raw(self._examples)
         return np.argsort(raw, kind="stable")

@@ -57,31 +57,39 @@ def assemble(
     own = [p for p in plan.processes if p.rank == rank]
     marks = {p.worker: mark.thread() for p in own if p.worker is not None}
     ends = _ends(plan, own, marks)
+    start = checkpoint.start(resumed)
+    feeds = prepared(plan, data_folder(job), start.ahead(plan.examples_a_step))
+    natives = [load(plan, process) for process in own]
+    workers = {
+        p.worker: Worker(plan, p, native, ends.stubs[p.worker], feeds)
+        for p, native in zip(own, natives, strict=True)
+        if p.worker is not None
+    }
+    timer = Timer(job.timings(rank)) if job.timed else None
+    if timer is not None:
+        timer.loaded()
     for arrays in ends.site.to_fill():
         snapshot.fill(plan, arrays.params, arrays.states, resumed, job.origins)
-    start = checkpoint.start(resumed)
     ends.site.ready(start.step)
-    feeds = prepared(plan, data_folder(job), start.ahead(plan.examples_a_step))
     sessions: list[Session] = []
     duties: list[Duty] = []
-    for process in own:
-        native = load(plan, process)
+    for process, native in zip(own, natives, strict=True):
         if process.worker is not None:
             stub, at = ends.stubs[process.worker], marks[process.worker]
-            worker = Worker(plan, process, native, stub, feeds)
+            worker = workers[process.worker]
             if resumed is not None:
                 worker.resume(resumed)
-            timer = Timer(job.timings(rank)) if job.timed and not process.thread else None
-            session = Session(plan, process, worker, stub, line, at, job.checkpoints, timer)
+            ticks = timer if not process.thread else None
+            session = Session(plan, process, worker, stub, line, at, job.checkpoints, ticks)
             sessions.append(session)
             duties.append(partial(session.run, start, fault))
         if process.server is not None:
             desk, at = ends.desks[process.server], mark.thread()
             duties.append(Serving(plan, process, native, desk, at, start.step).run)
-    if not sessions and job.timed:
-        duties.append(Timer(job.timings(rank)).write)
 
     def after() -> None:
+        if timer is not None and not sessions:
+            timer.write()
         ends.site.free()
         steps = max((s.trained for s in sessions), default=0)
         tally.tell(tally.total(steps, [*(s.moved for s in sessions), *ends.moved]), line, job, rank)

@@ -115,7 +115,9 @@ class MessageStub:
         floats, states = self._plan.param_floats, len(self._plan.update.states)
         own = floats if self._process.worker is not None else 0
         self.params: Floats = zeros(floats)
-        self.gradients: Floats = zeros(own)
+        member = self._process.worker
+        whole = member is not None and all(s.is_of(member) for s in self._plan.slices)
+        self.gradients: Floats = zeros(own, huge=whole)
         self.states: Floats = zeros(states * floats).reshape(states, floats)
 
     def owns_memory_of_node(self) -> bool:
@@ -391,6 +393,6 @@ def _ranks(roles: Sequence[int | None]) -> list[int]:
     return [found[k] for k in range(len(found))]
 
 
-def zeros(floats: int) -> Floats:
-    """Zeros that take memory only where they are touched."""
-    return native.allocate(max(floats, 1) * BYTES).view(np.float32)[:floats]
+def zeros(floats: int, huge: bool = True) -> Floats:
+    """Zeros that take memory only where they are touched, to a page or a huge one."""
+    return native.allocate(max(floats, 1) * BYTES, huge).view(np.float32)[:floats]

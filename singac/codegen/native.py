@@ -84,13 +84,17 @@ def assembly(ir_text: str, host: Host | None = None) -> str:
     return text
 
 
-def allocate(size: int) -> NDArray[np.uint8]:
-    """An arena of `size` zero bytes, aligned to and backed by huge pages where the system can."""
+def allocate(size: int, huge: bool = True) -> NDArray[np.uint8]:
+    """An arena of `size` zero bytes, aligned to huge pages and backed by them where the system can.
+
+    What is no whole huge page is of small ones: a small arena takes no more than it needs. One of
+    which parts alone are touched had better not be `huge`.
+    """
     pages = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
     arena = np.frombuffer(pages, np.uint8)
-    skip = -arena.ctypes.data % HUGE_PAGE
+    skip, whole = -arena.ctypes.data % HUGE_PAGE, size // HUGE_PAGE * HUGE_PAGE
+    if huge and whole and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE, skip, whole)
     return arena[skip : skip + size]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from singac.layers.access import reads, writes
 from singac.layers.operations import Operation, Redistribute
@@ -11,20 +11,37 @@ from singac.layers.work import flops
 from singac.model.resolve import Model
 from singac.partition.partition import PartitionedNet
 from singac.plan import estimate
-from singac.plan.phase import Phase, Phases
+from singac.plan.phase import Phases
 from singac.plan.plan import Buffer, Memory, Seat, Slice, Space, Topology, padded
+from singac.plan.window import touched
 
 FLOAT_BYTES = 4
+SPARED = {"float32": 0, "bf16": 2}  # bytes of each value of a gradient in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of a training step: operations, bytes sent to and received from other processes."""
+    """Of a training step: operations, bytes sent to and received from other processes, and how
+    many less these are in messages.
+    """
 
     memory: Memory
     flops: int
     sent: int
     received: int
+    narrower_sent: int
+    narrower_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes of exchanges in a phase: sent to and received from others of the group; `boxes` are
+    what it puts before them, with pads.
+    """
+
+    sent: int = 0
+    received: int = 0
+    boxes: int = 0
 
 
 def param_bytes(net: PartitionedNet) -> int:
@@ -35,10 +52,18 @@ def param_bytes(net: PartitionedNet) -> int:
 def costs_of(seat: Seat, net: PartitionedNet, model: Model, phases: Phases) -> Costs:
     """The costs of the worker and the server of a seat."""
     costs = _Costs(seat, net, model, phases)
-    exchanged = costs.exchanged()
-    moved = costs.pushed() + costs.served()
+    exchanged = costs.moved("train")
+    pushed, served = costs.pushed(), costs.served()
     flops = costs.flops_of_worker() + costs.flops_of_server()
-    return Costs(costs.memory(), flops, moved + exchanged[0], moved + exchanged[1])
+    spared = SPARED[model.cluster.topology.wire]
+    return Costs(
+        costs.memory(),
+        flops,
+        pushed + served + exchanged.sent,
+        pushed + served + exchanged.received,
+        pushed * spared // FLOAT_BYTES,
+        served * spared // FLOAT_BYTES,
+    )
 
 
 class _Costs:
@@ -53,6 +78,8 @@ class _Costs:
         self.place = None
         if seat.server is not None:
             self.place = seat.server % self.topology.servers_per_group
+        self.floats = param_bytes(net) // FLOAT_BYTES
+        self.states = len(model.train.update.states)
         self.owned = [s for s in net.slices if s.server == self.place]
         learned = dict.fromkeys(phases.learned())
         self.learned = [s for s in net.slices if net.params[s.param].name in learned]
@@ -60,42 +87,74 @@ class _Costs:
     # -- memory ------------------------------------------------------------------------------------
 
     def memory(self) -> Memory:
-        """A worker whose server has a thread of its own reads params apart from the server's."""
-        owned = sum(s.floats for s in self.owned) * FLOAT_BYTES
-        states = owned * len(self.model.train.update.states)
+        """Of a process of several threads the first has what all of them touch of the window."""
+        train = self.moved("train")
+        test = self.moved("test") if self.phases.tests() else Moved()
+        own = self._window()
+        return replace(
+            own,
+            arena=self._arena(),
+            mail=train.boxes,
+            others=own.others + train.received,
+            tests=test.boxes + test.received,
+            messages=self._by_messages() + train.sent + train.received,
+        )
+
+    def _arena(self) -> int:
         if self.member is None:
-            return Memory(0, owned, 0, states, 0, self._others(owned, states))
+            return 0
         names = ("train", "test") if self.phases.tests() else ("train",)
-        phases = [self.phases.of(name, self.member) for name in names]
-        arena = max(phase.arena for phase in phases)
-        gradients = sum(s.floats for s in self.net.slices if self._has(s)) * FLOAT_BYTES
-        params = gradients + sum(s.floats for s in self.owned if not self._has(s)) * FLOAT_BYTES
-        if self.place is not None and self.topology.servers_in_threads:
-            params = gradients + owned
-        mail = sum(_mail_bytes(phase, self.member) for phase in phases)
-        others = self._others(params, states)
-        others += sum(self._read(phase, self.member) for phase in phases)
-        return Memory(arena, params, gradients, states, mail, others)
+        return max(self.phases.of(name, self.member).arena for name in names)
 
     def _has(self, piece: Slice) -> bool:
         return self.member is not None and piece.is_of(self.member)
 
-    def _others(self, params: int, states: int) -> int:
-        """Gradients of other workers that the server reads; of the first process all that it fills
-        beside its own params and states.
+    def _window(self) -> Memory:
+        """Params, gradients and states, and what it touches of others in a node.
+
+        Others are gradients of other workers that the server reads; of the first process all that
+        it fills beside its own params and states.
+        """
+        if self.topology.servers_in_threads:
+            first = self.seat.thread == 0
+            return touched(self.seat.rank, self.net, self.model) if first else Memory(0, 0, 0, 0)
+        owned = sum(s.floats for s in self.owned)
+        has = sum(s.floats for s in self.net.slices if self._has(s))
+        params = has + sum(s.floats for s in self.owned if not self._has(s))
+        size = self.topology.workers_per_group
+        others = sum(s.floats * (len(s.workers_of(size)) - self._has(s)) for s in self.owned)
+        if self.seat.rank == 0:
+            others += max(self.floats - params, 0) + (self.floats - owned) * self.states
+        found = (params, has, owned * self.states, 0, others)
+        return Memory(0, *(FLOAT_BYTES * floats for floats in found))
+
+    def _by_messages(self) -> int:
+        """Where no memory is shared: its arena, params and states whole, its gradients, and room
+        for those that come in. Threads have all of it each, and letters that may be under way.
         """
         size = self.topology.workers_per_group
-        read = sum(s.floats * (len(s.workers_of(size)) - self._has(s)) for s in self.owned)
-        read *= FLOAT_BYTES
-        if self.seat.rank or self.seat.thread:
-            return read
-        whole = param_bytes(self.net)
-        return read + max(whole - params, 0) + whole * len(self.model.train.update.states) - states
+        has = sum(s.floats for s in self.net.slices if self._has(s))
+        room = sum(s.floats * len(s.workers_of(size)) for s in self.owned)
+        whole = self.floats * (1 + self.states)
+        if not self.topology.servers_in_threads:
+            return self._arena() + FLOAT_BYTES * (whole + has + room)
+        worker = whole + 2 * has if self.member is not None else 0
+        server = whole + 2 * room * len(self._groups_served()) if self.place is not None else 0
+        return self._arena() + FLOAT_BYTES * (worker + server)
 
-    def _read(self, phase: Phase, member: int) -> int:
-        """What it takes of what others put before it."""
-        moved = [i.exchange for i in phase.items if isinstance(i, Redistribute)]
-        return sum(self.phases.traffic(exchange).received[member] for exchange in moved)
+    def moved(self, name: str) -> Moved:
+        """What the worker hands to others of its group in a phase, and has from them."""
+        if self.member is None:
+            return Moved()
+        phase = self.phases.of(name, self.member)
+        exchanges = [i.exchange for i in phase.items if isinstance(i, Redistribute)]
+        parts = [e.held[self.member] for e in exchanges if e.sends(self.member)]
+        traffics = [self.phases.traffic(exchange) for exchange in exchanges]
+        return Moved(
+            sum(t.sent[self.member] for t in traffics),
+            sum(t.received[self.member] for t in traffics),
+            sum(p.rows * padded(p.columns) for p in parts) * FLOAT_BYTES,
+        )
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -147,22 +206,6 @@ class _Costs:
         if self.seat.server is None:
             return ()
         return self.topology.groups_of(self.topology.group_of_server(self.seat.server))
-
-    def exchanged(self) -> tuple[int, int]:
-        """Bytes that the worker sends to and receives from the others of its group."""
-        if self.member is None:
-            return 0, 0
-        items = self.phases.of("train", self.member).items
-        exchanges = [i.exchange for i in items if isinstance(i, Redistribute)]
-        moved = [self.phases.traffic(exchange) for exchange in exchanges]
-        return sum(t.sent[self.member] for t in moved), sum(t.received[self.member] for t in moved)
-
-
-def _mail_bytes(phase: Phase, member: int) -> int:
-    """What a worker puts before the others of its group in a phase."""
-    moved = [i for i in phase.items if isinstance(i, Redistribute)]
-    parts = [m.exchange.held[member] for m in moved if m.exchange.sends(member)]
-    return sum(p.rows * padded(p.columns) for p in parts) * FLOAT_BYTES
 
 
 def _rows_of(operation: Operation, buffers: Mapping[str, Buffer], rows: int) -> int:

@@ -211,10 +211,12 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes a process touches; `mail` is what it sends to the workers of its group.
+    """Bytes a process touches in its steps; `mail` is what it sends to the workers of its group.
 
     `others` are not its own: gradients and mail that it reads where other processes of its node
-    have them. The first process also fills all params and states there are.
+    have them. The first process also fills all params and states there are. `tests` come on top
+    when it tests: mail of their own. Where processes share no memory it is `messages` instead of
+    all these: params and states whole, and what comes and goes.
     """
 
     arena: int
@@ -223,9 +225,17 @@ class Memory:
     states: int
     mail: int = 0
     others: int = 0
+    tests: int = 0
+    messages: int = 0
 
     @property
     def total(self) -> int:
+        """In a node, tests included."""
+        return self.steps + self.tests
+
+    @property
+    def steps(self) -> int:
+        """In a node, without tests."""
         return self.own + self.others
 
     @property
@@ -239,7 +249,8 @@ class Process:
 
     Workers and servers are numbered group by group. `first_row` and `rows` are the worker's part of
     each batch of its group. A server that has a thread of its own runs `serve` in it, for each of
-    the worker groups that it serves.
+    the worker groups that it serves. Bytes are those of a step in a node, tests apart; messages
+    are so much `narrower` where gradients travel in another precision.
     """
 
     rank: int
@@ -255,6 +266,8 @@ class Process:
     bytes_received: int
     serve: Program | None = None
     thread: int = 0
+    narrower_sent: int = 0
+    narrower_received: int = 0
 
 
 # -- layers ----------------------------------------------------------------------------------------

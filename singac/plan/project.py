@@ -141,6 +141,8 @@ class _Projector:
             costs.received,
             serve,
             seat.thread,
+            costs.narrower_sent,
+            costs.narrower_received,
         )
 
     def tester(self) -> Process:

@@ -1,7 +1,8 @@
 """A plan that is run for some steps, and what it cost beside what was expected of it.
 
 For that, each operation is a stretch of its own: the kernels and their order stay what they are,
-and each is seen by itself. Memory grows by some of Python and MPI too, which no plan knows.
+and each is seen by itself. Memory grows by a little of Python and MPI too, which no plan knows, and
+pages that a neighbour has already filled come sixteen at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from statistics import median
 
 from runtime.process.timing import WARM_UP, Timings
 from runtime.timeline import Row, Span
+from runtime.transport.stub import prefers_messages
 from runtime.transport.tally import Moved
 from singac.layers.access import reads, writes
 from singac.partition.machine import Machine
@@ -132,7 +134,7 @@ def _processes(
                 process.rank,
                 *(duration(spent[row]) for row in (Row.COMPUTE, Row.EXCHANGE, Row.WAIT)),
                 size(max(left.grown_bytes, 0)),
-                size(process.memory.total),
+                size(process.memory.messages if prefers_messages() else process.memory.steps),
                 f"{counted.sent // max(counted.steps, 1):,}",
                 f"{process.bytes_sent:,}",
             )
