@@ -166,7 +166,8 @@ class Worker:
         stub = self._stub
         spaces = (self._arena, stub.params, stub.gradients, self.sums, self._scalars)
         addresses = tuple(space.ctypes.data for space in spaces)
-        return NativeCall(self._native.stretches[stretch], addresses)
+        routine = self._native.stretches[stretch]
+        return NativeCall(routine.function, (routine.address, *addresses))
 
     def _update(self, index: int, gathered: Gathered) -> NativeCall:
         return self._serving().update(index, gathered)

@@ -16,21 +16,19 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 from singac.codegen import load, native
-from singac.plan.plan import FOLLOW, Plan, Stretch
-
-Missing = tuple[Stretch, int]  # a part of a stretch
+from singac.codegen.calls import Kernel
+from singac.codegen.table import RUN
+from singac.layers.access import flat
+from singac.layers.operations import Convolution, Product
+from singac.plan.plan import FOLLOW, Plan
 
 
 def compile_all(plans: Sequence[Plan]) -> None:
     """Makes what the cache does not hold of the plans' native code."""
-    stretches = dict.fromkeys(s for plan in plans for s in plan.stretches)
-    missing = [
-        (stretch, part)
-        for stretch in stretches
-        for part in load.parts_of(stretch)
-        if not native.is_cached(load.key_of(stretch), part)
-    ]
-    _parts(sorted(missing, key=lambda m: len(load.part_of(*m)), reverse=True))
+    kernels = dict.fromkeys(kernel for plan in plans for kernel in load.kernels_of(plan))
+    missing = [kernel for kernel in kernels if not native.is_cached(kernel.name)]
+    _kernels(sorted(missing, key=_products, reverse=True))
+    native.provide(RUN, load.run_source)
     for plan in plans:
         load.updater(plan.update)
         if load.measures(plan):
@@ -41,7 +39,12 @@ def compile_all(plans: Sequence[Plan]) -> None:
             load.moves()
 
 
-def _parts(missing: Sequence[Missing]) -> None:
+def _products(kernel: Kernel) -> int:
+    """How many products and convolutions a kernel has: they take most of the time."""
+    return sum(isinstance(o, Product | Convolution) for o in flat([kernel.operation]))
+
+
+def _kernels(missing: Sequence[Kernel]) -> None:
     """The largest first: what is left at the end is small."""
     processes = min(len(missing), len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)
     if processes > 1:
@@ -58,6 +61,5 @@ def _parts(missing: Sequence[Missing]) -> None:
         _compile(one)
 
 
-def _compile(missing: Missing) -> None:
-    stretch, part = missing
-    native.provide(load.key_of(stretch), part, partial(load.stretch_ir, stretch, part))
+def _compile(kernel: Kernel) -> None:
+    native.provide(kernel.name, partial(load.kernel_source, kernel))

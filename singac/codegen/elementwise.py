@@ -24,7 +24,7 @@ from singac.codegen.ir import (
 )
 from singac.layers.expression import Call, Constant, Draw, Expression, Scalar, Variable
 from singac.layers.operations import Pointwise
-from singac.plan.plan import Buffer, Layout, Space
+from singac.plan.plan import Buffer, Layout
 
 ONE = vector(1.0)
 SMALL_POWERS = (2.0, 3.0, 4.0)  # by multiplying; others through log and exp
@@ -32,10 +32,10 @@ SMALL_POWERS = (2.0, 3.0, 4.0)  # by multiplying; others through log and exp
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the operations of a stretch share: where spaces begin, and the run-time numbers."""
+    """What a kernel is given: its buffers and where they are, and the run-time numbers."""
 
     builder: ir.IRBuilder
-    bases: Mapping[Space, ir.Value]
+    places: Mapping[str, ir.Value]
     buffers: Mapping[str, Buffer]
     step: ir.Value
     seed: ir.Value
@@ -54,8 +54,7 @@ class Frame:
 
     def start(self, name: str) -> ir.Value:
         """Address of the first element of a buffer, or inside a loop of its part for the step."""
-        buffer = self.buffers[name]
-        start = offset(self.builder, self.bases[buffer.space], buffer.offset)
+        start = self.places[name]
         return offset(self.builder, start, self.moved[name]) if name in self.moved else start
 
     def at_step(self, steps: int, t: ir.Value, names: Iterable[str]) -> Frame:

@@ -3,6 +3,8 @@
 No IR pass runs over what is generated, so loops stay as rolled and vectors as wide as written.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,9 +76,26 @@ class Entry:
     result: ir.Value
 
 
-def new_module(host: Host) -> ir.Module:
-    module = ir.Module()
-    module.triple = host.triple
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A function that modules share: its arguments, and what fills it."""
+
+    types: tuple[ir.Type, ...]
+    emit: Callable[[ir.Function], None]
+
+
+class Module(ir.Module):  # type: ignore[misc]
+    """A module that calls shared functions, which `apart` has, to be made in modules of their own.
+
+    Without `apart` they are made in the module itself.
+    """
+
+    apart: dict[str, Shared] | None = None
+
+
+def new_module(host: Host, apart: dict[str, Shared] | None = None) -> Module:
+    module = Module()
+    module.triple, module.apart = host.triple, apart
     return module
 
 
@@ -97,19 +116,31 @@ def entry(module: ir.Module, name: str, arguments: int) -> Iterator[Entry]:
 
 
 def shared(
-    module: ir.Module, name: str, types: Sequence[ir.Type], emit: Callable[[ir.Function], None]
+    module: Module, name: str, types: Sequence[ir.Type], emit: Callable[[ir.Function], None]
 ) -> ir.Function:
-    """A function that several places of the module call; `emit` fills it on first use.
+    """A function that several places of the module call, and with its `apart` several modules.
 
-    It is never inlined, so that the registers are all its own.
+    `emit` fills it. It is never inlined, so that the registers are all its own; its name tells all
+    that its code depends on.
     """
     function = module.globals.get(name)
     if function is None:
         function = ir.Function(module, ir.FunctionType(VOID, list(types)), name)
-        function.linkage = "internal"
         function.attributes.add("noinline")
-        emit(function)
+        if module.apart is None:
+            function.linkage = "internal"
+            emit(function)
+        else:
+            module.apart.setdefault(name, Shared(tuple(types), emit))
     return function
+
+
+def shared_module(host: Host, name: str, made: Shared, apart: dict[str, Shared]) -> Module:
+    """The module of a shared function."""
+    module = new_module(host, apart)
+    function = ir.Function(module, ir.FunctionType(VOID, list(made.types)), name)
+    made.emit(function)
+    return module
 
 
 def table(module: ir.Module, name: str, values: Sequence[int]) -> ir.Value:

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from singac.codegen import host as hosts
 from singac.codegen import native
+from singac.codegen.calls import Kernel, calls_of
+from singac.codegen.table import RUN, RUN_ARGUMENTS, table_of
 from singac.plan.encode import to_json
 from singac.plan.plan import FOLLOW, Plan, Process, Run, Stretch, Update
 
-PART = 64  # operations that are compiled together
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A stretch: called with the addresses of arena, params, gradients, metrics and scalars.
+
+    It is `function`, native, with the address of its `table` before these.
+    """
+
+    function: Callable[..., int]
+    table: NDArray[np.int64]
+
+    @property
+    def address(self) -> int:
+        return int(self.table.ctypes.data)
+
+    def __call__(self, *addresses: int) -> int:
+        return self.function(self.address, *addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +59,14 @@ class Moves:
 class Native:
     """What a process calls.
 
-    `stretches[k](arena, params, gradients, metrics, scalars)` runs stretch k of the plan;
+    `stretches[k]` runs stretch k of the plan;
     `update(w, gradient, gradient_stride, workers, state, state_stride, floats, scalars)` updates
     part of a slice and gives 1 when its gradient is not finite, else 0; `follow` does so for a
     param that is measured, by the same arguments, its share the only scalar. All arguments are
     addresses or integers, strides in bytes.
     """
 
-    stretches: Mapping[int, Callable[..., int]]
+    stretches: Mapping[int, Routine]
     update: Callable[..., int]
     clip: Clip | None
     moves: Moves | None = None
@@ -53,7 +75,9 @@ class Native:
 
 def load(plan: Plan, process: Process) -> Native:
     """The functions one process needs."""
-    stretches = {k: stretch(plan.stretches[k]) for k in stretches_of(process)}
+    numbers = stretches_of(process)
+    routines = routines_of([plan.stretches[k] for k in numbers])
+    stretches = dict(zip(numbers, routines, strict=True))
     clipping = clip() if plan.update.clip_norm else None
     moving = moves() if plan.exchanges else None
     follow = updater(FOLLOW) if measures(plan) else None
@@ -72,23 +96,39 @@ def stretches_of(process: Process) -> tuple[int, ...]:
     return tuple(dict.fromkeys(s.stretch for s in steps if isinstance(s, Run)))
 
 
-def parts_of(stretch: Stretch) -> range:
-    """Numbers of the parts that a stretch is compiled in."""
-    return range(-(-len(stretch.operations) // PART) or 1)
+def routines_of(stretches: Sequence[Stretch]) -> list[Routine]:
+    """Stretches ready to be called; what they have in common is loaded once."""
+    calls = [calls_of(stretch) for stretch in stretches]
+    kernels = dict.fromkeys(call.kernel for each in calls for call in each)
+    names = {kernel: kernel.name for kernel in kernels}
+    codes = native.provide(RUN, run_source)
+    for kernel, name in names.items():
+        codes |= native.provide(name, partial(kernel_source, kernel))
+    library = native.Library([*codes.values()], [RUN, *names.values()], hosts.current())
+    addresses = {kernel: library.address(name) for kernel, name in names.items()}
+    run = library.function(RUN, RUN_ARGUMENTS)
+    return [Routine(run, table_of(each, addresses)) for each in calls]
 
 
-def part_of(stretch: Stretch, part: int) -> range:
-    """Numbers of the operations of a part."""
-    return range(len(stretch.operations))[part * PART : (part + 1) * PART]
+def kernels_of(plan: Plan) -> list[Kernel]:
+    """The kernels of all processes, each once."""
+    calls = (call for stretch in plan.stretches for call in calls_of(stretch))
+    return [*dict.fromkeys(call.kernel for call in calls)]
 
 
-def stretch_ir(stretch: Stretch, part: int = 0) -> str:
-    """IR text of a part of a stretch for this host."""
-    from singac.codegen import host
+def kernel_source(kernel: Kernel) -> native.Source:
+    """What a kernel is compiled from, for this host."""
     from singac.codegen import stretch as generator
 
     with _no_collection():
-        return generator.build(stretch, host.current(), part)
+        return generator.build(kernel, hosts.current())
+
+
+def run_source() -> native.Source:
+    """What the function is compiled from that works off a stretch, for this host."""
+    from singac.codegen import run as generator
+
+    return native.Source(generator.build(hosts.current()))
 
 
 @contextlib.contextmanager
@@ -105,26 +145,23 @@ def _no_collection() -> Iterator[None]:
 
 def update_ir(update: Update) -> str:
     """IR text of an updater for this host."""
-    from singac.codegen import host
     from singac.codegen import update as generator
 
-    return generator.build(update, host.current())
+    return generator.build(update, hosts.current())
 
 
 def clip_ir() -> str:
     """IR text of what finds the norm of a gradient."""
     from singac.codegen import clip as generator
-    from singac.codegen import host
 
-    return generator.build(host.current())
+    return generator.build(hosts.current())
 
 
 def move_ir() -> str:
     """IR text of what moves rectangles in exchanges."""
-    from singac.codegen import host
     from singac.codegen import move as generator
 
-    return generator.build(host.current())
+    return generator.build(hosts.current())
 
 
 def moves() -> Moves:
@@ -136,17 +173,6 @@ def moves() -> Moves:
 def clip() -> Clip:
     library = native.load("clip", ["squares", "factor"], clip_ir)
     return Clip(library.function("squares", 5), library.function("factor", 6))
-
-
-def key_of(stretch: Stretch) -> str:
-    """What decides the native code of a stretch."""
-    return to_json(stretch)
-
-
-def stretch(stretch: Stretch) -> Callable[..., int]:
-    builds = [partial(stretch_ir, stretch, part) for part in parts_of(stretch)]
-    library = native.load(key_of(stretch), ["stretch"], *builds)
-    return library.function("stretch", 5)
 
 
 def updater(update: Update) -> Callable[..., int]:

@@ -3,6 +3,8 @@
 A rank imports this file and none of the generators: they run only when an object is missing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import functools
@@ -10,7 +12,8 @@ import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import llvmlite
@@ -27,12 +30,12 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Library:
-    """Loaded object code, of one part or several; functions taken from it keep it alive."""
+    """Loaded object code, whose parts call each other; functions taken from it keep it alive."""
 
-    def __init__(self, parts: Sequence[bytes], names: Sequence[str], host: Host) -> None:
+    def __init__(self, objects: Sequence[bytes], names: Sequence[str], host: Host) -> None:
         self._compiler = llvm.create_lljit_compiler(_target_machine(host))
         builder = llvm.JITLibraryBuilder()
-        for code in parts:
+        for code in objects:
             builder.add_object_img(code)
         for name in names:
             builder.export_symbol(name)
@@ -41,34 +44,70 @@ class Library:
     def function(self, name: str, arguments: int) -> Callable[..., int]:
         """An entry point taking 64-bit `arguments` (addresses or integers); releases the GIL."""
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * arguments)
-        function = prototype(self._symbols[name])
+        function = prototype(self.address(name))
         function.library = self  # type: ignore[attr-defined]
         return function
 
+    def address(self, name: str) -> int:
+        """Where a function is; it stays there as long as the library lives."""
+        return int(self._symbols[name])
 
-def load(key_text: str, names: Sequence[str], *builds: Callable[[], str]) -> Library:
-    """The library `key_text` stands for, each part from the cache or from the IR text of its build.
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """IR text of a module, and what builds the modules that it calls, by their keys."""
+
+    text: str
+    needs: Mapping[str, Build] = field(default_factory=dict)
+
+
+Build = Callable[[], Source]
+
+
+def load(key_text: str, names: Sequence[str], build: Callable[[], str]) -> Library:
+    """The library `key_text` stands for, from the cache or from the IR text of its build.
 
     `key_text` must determine the IR text together with the generator's own sources and the host.
     """
-    parts = [provide(key_text, k, build) for k, build in enumerate(builds)]
-    return Library(parts, names, hosts.current())
+    codes = provide(key_text, lambda: Source(build()))
+    return Library([*codes.values()], names, hosts.current())
 
 
-def provide(key_text: str, part: int, build: Callable[[], str]) -> bytes:
-    """The object code of a part, left in the cache."""
-    host = hosts.current()
-    path = _object_path(f"{key_text}\0{part}", host)
-    code = _read_object(path)
-    if code is None:
-        code = compile_object(build(), host)
-        _write_object(path, code)
-    return code
+def provide(key: str, build: Build) -> dict[str, bytes]:
+    """The object code of a key and of all that it calls, by their keys, left in the cache."""
+    found = _stored(key)
+    if found is None:
+        source = build()
+        found = {key: _made(key, source)}
+        for needed, build_needed in source.needs.items():
+            found |= provide(needed, build_needed)
+    return found
 
 
-def is_cached(key_text: str, part: int) -> bool:
+def is_cached(key: str) -> bool:
     """Whether the cache holds what `provide` would give."""
-    return _read_object(_object_path(f"{key_text}\0{part}", hosts.current())) is not None
+    return _stored(key) is not None
+
+
+def _stored(key: str) -> dict[str, bytes] | None:
+    """The object code of a key and of all that it calls, or None where something is missing."""
+    found: dict[str, bytes] = {}
+    waiting = [key]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            stored = _read_object(_object_path(key))
+            if stored is None:
+                return None
+            found[key] = stored.code
+            waiting += stored.needs
+    return found
+
+
+def _made(key: str, source: Source) -> bytes:
+    code = compile_object(source.text, hosts.current())
+    _write_object(_object_path(key), Object(code, tuple(source.needs)))
+    return code
 
 
 def compile_object(ir_text: str, host: Host) -> bytes:
@@ -116,11 +155,19 @@ def _parse(ir_text: str, host: Host) -> llvm.ModuleRef:
     return module
 
 
-# The cache: a file is the SHA-256 of the code, then the code.
+# The cache: a file is the SHA-256 of what follows, the names of what the code calls, and the code.
 
 
-def _object_path(key_text: str, host: Host) -> Path:
-    parts = (key_text, _generator_fingerprint(), _llvm_version(), host.key)
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Object code as it is stored, with the keys of other objects that it calls."""
+
+    code: bytes
+    needs: tuple[str, ...]
+
+
+def _object_path(key: str) -> Path:
+    parts = (key, _generator_fingerprint(), _llvm_version(), hosts.current().key)
     return _cache_folder() / (hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".o")
 
 
@@ -134,24 +181,28 @@ def _cache_folder() -> Path:
         return Path(os.devnull)  # no home, no cache: nothing is ever found or kept there
 
 
-def _read_object(path: Path) -> bytes | None:
-    """The code in the cache, or None if it is missing, unreadable or damaged."""
+def _read_object(path: Path) -> Object | None:
+    """What is in the cache, or None if it is missing, unreadable or damaged."""
     try:
         stored = path.read_bytes()
     except OSError:
         return None
-    digest, code = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-    return code if hashlib.sha256(code).digest() == digest else None
+    digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    names, _, code = content.partition(b"\0")
+    return Object(code, tuple(names.decode().split()))
 
 
-def _write_object(path: Path, code: bytes) -> None:
-    """Put the code in the cache, whole or not at all; no harm if the folder takes no files."""
+def _write_object(path: Path, made: Object) -> None:
+    """Put code in the cache, whole or not at all; no harm if the folder takes no files."""
+    content = " ".join(made.needs).encode() + b"\0" + made.code
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
+                file.write(hashlib.sha256(content).digest() + content)
             os.replace(temporary, path)
         except OSError:
             os.unlink(temporary)

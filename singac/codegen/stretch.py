@@ -1,6 +1,7 @@
-"""A stretch of a plan -> one native function; the only place that knows every operation.
+"""A kernel -> its native function; the only place that knows every operation.
 
-stretch(arena, params, gradients, metrics, scalars)
+kernel(places, scalars)
+places: addresses of the working memory and of the kernel's buffers
 scalars: five 64-bit integers, step, seed, first row, valid rows, valid rows of a whole batch
 """
 
@@ -8,15 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
 from singac.codegen import columns, conv, crop, gemm, lookup, lrn, norms, pool, rows
+from singac.codegen.calls import Kernel
 from singac.codegen.elementwise import Frame, emit_assigns, emit_pointwise
 from singac.codegen.host import Host
-from singac.codegen.ir import I64, POINTER, VOID, entry, i64, loop, new_module, offset
-from singac.codegen.load import part_of
+from singac.codegen.ir import (
+    I64,
+    LONG_BYTES,
+    POINTER,
+    VOID,
+    Module,
+    Shared,
+    i64,
+    loop,
+    new_module,
+    offset,
+    shared_module,
+)
+from singac.codegen.native import Source
 from singac.layers.access import reads, writes
 from singac.layers.operations import (
     Best,
@@ -50,70 +65,60 @@ from singac.layers.operations import (
     Spread,
     Steps,
 )
-from singac.plan.plan import Buffer, Layout, Space, Stretch
-
-NAME = "stretch"
-ARGUMENTS = 5
+from singac.plan.plan import Buffer, Layout
 
 
-def build(stretch: Stretch, host: Host, part: int = 0) -> str:
-    """IR text of a part of a stretch, of which the first has its function.
+def build(kernel: Kernel, host: Host) -> Source:
+    """The module of a kernel, and those of the functions that it shares with others.
 
-    That calls a function for each operation: in one that holds hundreds, LLVM takes many times as
-    long to find registers, and parts compile on several cores at once.
+    Small modules: in a function that holds hundreds of operations LLVM takes many times as long to
+    find registers, modules compile on several cores at once, and what kernels have in common, the
+    tiles of products above all, is made once.
     """
-    module = new_module(host)
-    buffers = {b.name: b for b in stretch.buffers}
-    kernels = [
-        _declared(module, f"{number}:{next(iter(writes(operation)), '')}")
-        for number, operation in enumerate(stretch.operations)
-    ]
-    if part == 0:
-        with entry(module, NAME, ARGUMENTS) as function:
-            for kernel in kernels:
-                function.builder.call(kernel, function.arguments)
-    for number in part_of(stretch, part):
-        _kernel(stretch, buffers, stretch.operations[number], host, kernels[number])
-    return str(module)
+    apart: dict[str, Shared] = {}
+    return _source(_module(kernel, host, apart), host, apart)
 
 
-def _declared(module: ir.Module, name: str) -> ir.Function:
-    function = ir.Function(module, ir.FunctionType(VOID, [POINTER] * ARGUMENTS), name)
-    function.attributes.add("noinline")
-    return function
+def _source(module: Module, host: Host, apart: Mapping[str, Shared]) -> Source:
+    return Source(str(module), {n: partial(_shared, n, made, host) for n, made in apart.items()})
 
 
-def _kernel(
-    stretch: Stretch,
-    buffers: Mapping[str, Buffer],
-    operation: Operation,
-    host: Host,
-    function: ir.Function,
-) -> None:
-    """One operation, as a function of the stretch's arguments."""
+def _shared(name: str, made: Shared, host: Host) -> Source:
+    apart: dict[str, Shared] = {}
+    return _source(shared_module(host, name, made, apart), host, apart)
+
+
+def _module(kernel: Kernel, host: Host, apart: dict[str, Shared]) -> Module:
+    """The kernel as a function of the places of its buffers."""
+    module = new_module(host, apart)
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER] * 2), kernel.name)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    arena, params, gradients, metrics, scalars = function.args
-    # fmt: off
-    bases = {Space.ARENA: arena, Space.PARAMS: params,
-             Space.GRADIENTS: gradients, Space.METRICS: metrics}
-    # fmt: on
+    places, scalars = function.args
+
+    def place(number: int) -> ir.Value:
+        at = offset(builder, places, number * LONG_BYTES)
+        return builder.load(at, align=LONG_BYTES, typ=POINTER)
+
+    scratch = place(0)
     step, seed, first_row, valid_rows, valid_batch = (
-        builder.load(offset(builder, scalars, k * 8), align=8, typ=I64) for k in range(5)
+        builder.load(offset(builder, scalars, k * LONG_BYTES), align=LONG_BYTES, typ=I64)
+        for k in range(5)
     )
     frame = Frame(
         builder,
-        bases,
-        buffers,
+        {b.name: place(k) for k, b in enumerate(kernel.buffers, 1)},
+        {b.name: b for b in kernel.buffers},
         step,
         seed,
         first_row,
         valid_rows,
         valid_batch,
-        stretch.rows,
-        stretch.batch,
+        kernel.rows,
+        kernel.batch,
     )
-    _emit(frame, operation, host, offset(builder, arena, stretch.scratch))
+    _emit(frame, kernel.operation, host, scratch)
     builder.ret_void()
+    return module
 
 
 def _emit_column_sum(frame: Frame, operation: ColumnSum) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from singac.codegen import load, native
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Exit, Failed
@@ -92,5 +94,14 @@ def partition(net: PartitionedNet) -> str:
 
 
 def _modules(plan: Plan) -> list[str]:
-    stretches = [load.stretch_ir(s, k) for s in plan.stretches for k in load.parts_of(s)]
-    return [*stretches, load.update_ir(plan.update)]
+    """Of each kernel and of each function that kernels share, once, and of the update."""
+    texts: dict[str, str] = {}
+    kernels = load.kernels_of(plan)
+    waiting: dict[str, native.Build] = {k.name: partial(load.kernel_source, k) for k in kernels}
+    while waiting:
+        name, build = waiting.popitem()
+        if name not in texts:
+            source = build()
+            texts[name] = source.text
+            waiting |= source.needs
+    return [*texts.values(), load.update_ir(plan.update)]

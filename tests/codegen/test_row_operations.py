@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singac.codegen import host, native, stretch
+from singac.codegen import load, native
 from singac.layers.access import writes
 from singac.layers.operations import (
     Best,
@@ -75,11 +75,9 @@ def _as_rows(values: Floats, buffer: Buffer) -> Floats:
 
 
 def _call(made: Stretch, arena: Floats) -> None:
-    machine = host.current()
-    code = native.compile_object(stretch.build(made, machine), machine)
-    function = native.Library([code], [stretch.NAME], machine).function(stretch.NAME, 5)
-    scalars = np.array([0, 0, 0, made.rows])
-    function(*(arena.ctypes.data for _ in range(4)), scalars.ctypes.data)
+    (routine,) = load.routines_of([made])
+    scalars = np.array([0, 0, 0, made.rows, 0])
+    routine(*(arena.ctypes.data for _ in range(4)), scalars.ctypes.data)
 
 
 def check(

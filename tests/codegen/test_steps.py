@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from singac.codegen import load
+from singac.codegen.calls import calls_of
 from singac.codegen.stretch import scratch_bytes
+from singac.layers.operations import Product, Role
 from singac.model.choices import Choices
 from singac.partition.partition import partition
 from singac.plan.items import gradient_of
@@ -74,19 +73,16 @@ def test_step_agrees_with_numpy(net: str) -> None:
         assert difference <= 1e-5 * np.linalg.norm(wanted), param.name
 
 
-def test_a_stretch_in_several_parts_is_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    plan = plan_of(programs.small(NETS["branches"]))
-    whole, batch = InProcess(plan), batch_of(1)
-    expected = whole.step(batch)
-    monkeypatch.setattr(load, "PART", 3)
-    monkeypatch.setenv("SINGAC_CACHE", str(tmp_path))
-    assert all(len(load.parts_of(stretch)) > 1 for stretch in plan.stretches)
-    parts = InProcess(plan)
-    assert parts.step(batch).tobytes() == expected.tobytes()
-    for param in plan.params:
-        assert parts.gradient(param.name).tobytes() == whole.gradient(param.name).tobytes()
+def test_operations_alike_are_calls_of_one_kernel() -> None:
+    """Three layers of one size: their product is compiled once."""
+    net = "features -> dense(4) -> tanh -> dense(4) -> tanh -> dense(4) -> tanh -> out: dense(3)\n"
+    plan = plan_of(programs.small(net + "[out, label] -> softmax_loss"))
+    calls = [call for stretch in plan.stretches for call in calls_of(stretch)]
+    forward = [c for c in calls if isinstance(c.kernel.operation, Product)]
+    forward = [c for c in forward if c.kernel.operation.role is Role.FORWARD]
+    assert len(forward) == 4
+    assert len({c.kernel for c in forward}) == len({c.kernel.name for c in forward}) == 2
+    assert len({c.places for c in forward}) > 2
 
 
 @pytest.mark.parametrize("workers", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
