@@ -13,7 +13,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from numpy.typing import NDArray
 
-from singac.codegen import gemm, host, native
+from singac.codegen import compiler, gemm, host, native
 from singac.codegen.gemm import Product, Role
 from singac.codegen.ir import FLOAT_BYTES, LANES, entry, new_module
 from singac.codegen.peak import fma_peak
@@ -142,8 +142,8 @@ def _compiled(machine: host.Host, product: Product, buffers: list[Floats]) -> Ru
     module = new_module(machine)
     with entry(module, "product", 4) as function:
         gemm.emit(function.builder, machine.tile, product, *function.arguments)
-    code = native.compile_object(str(module), machine)
-    call = native.Library([code], ["product"], machine).function("product", 4)
+    code = compiler.compile_object(str(module), machine)
+    call = native.Library([code], ["product"]).function("product", 4)
     everything = [*buffers, _arena(gemm.scratch_bytes(product) // FLOAT_BYTES)]
 
     def run() -> int:

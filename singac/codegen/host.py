@@ -3,8 +3,7 @@
 import functools
 import os
 from dataclasses import dataclass
-
-import llvmlite.binding as llvm
+from pathlib import Path
 
 ISA_VARIABLE = "SINGAC_ISA"
 
@@ -19,14 +18,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the generator and LLVM need to know of a machine; `key` names it in the object cache."""
+    """What the generator and LLVM need to know of a machine."""
 
     triple: str
     cpu: str
     features: str
     vector_bits: int
     tile: Tile
-    key: str
 
 
 # Widest instruction set first: (feature LLVM names, vector bits, register tile).
@@ -52,24 +50,49 @@ REDUCED_CPUS = {
 # fmt: on
 SCALAR = (32, Tile(rows=2, vectors=1))
 
+PROCESSORS = Path("/proc/cpuinfo")
+CHANGING = ("processor", "cpu MHz", "bogomips", "BogoMIPS", "core id", "apicid", "initial apicid")
+
 
 @functools.cache
 def describe(isa: str | None) -> Host:
     """The machine this process runs on, or an x86 one of the instruction set `isa`."""
+    import llvmlite.binding as llvm
+
     triple = llvm.get_default_triple()
     if isa is None:
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    elif isa in REDUCED_CPUS:
-        cpu, features = REDUCED_CPUS[isa]
     else:
-        raise ValueError(f"{ISA_VARIABLE} is {isa}; known are {', '.join(REDUCED_CPUS)}")
-    vector_bits, tile = _registers(features)
-    return Host(triple, cpu, features, vector_bits, tile, f"{triple} {cpu} {features} {tile}")
+        cpu, features = REDUCED_CPUS[isa]
+    return Host(triple, cpu, features, *_registers(features))
 
 
 def current() -> Host:
     """The host, reduced as the environment asks; ValueError on an unknown instruction set."""
-    return describe(os.environ.get(ISA_VARIABLE) or None)
+    return describe(_isa())
+
+
+def key() -> str:
+    """What code for the host depends on, told without LLVM where Linux tells of its processor."""
+    return _isa() or _processor()
+
+
+def _isa() -> str | None:
+    isa = os.environ.get(ISA_VARIABLE) or None
+    if isa is not None and isa not in REDUCED_CPUS:
+        raise ValueError(f"{ISA_VARIABLE} is {isa}; known are {', '.join(REDUCED_CPUS)}")
+    return isa
+
+
+@functools.cache
+def _processor() -> str:
+    """What tells one kind of processor from another."""
+    try:
+        text = PROCESSORS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return str(describe(None))
+    first = text.partition("\n\n")[0].splitlines()
+    return "\n".join(line for line in first if not line.startswith(CHANGING))
 
 
 def _registers(features: str) -> tuple[int, Tile]:

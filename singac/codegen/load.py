@@ -104,7 +104,7 @@ def routines_of(stretches: Sequence[Stretch]) -> list[Routine]:
     codes = native.provide(RUN, run_source)
     for kernel, name in names.items():
         codes |= native.provide(name, partial(kernel_source, kernel))
-    library = native.Library([*codes.values()], [RUN, *names.values()], hosts.current())
+    library = native.Library([*codes.values()], [RUN, *names.values()])
     addresses = {kernel: library.address(name) for kernel, name in names.items()}
     run = library.function(RUN, RUN_ARGUMENTS)
     return [Routine(run, table_of(each, addresses)) for each in calls]

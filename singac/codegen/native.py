@@ -1,6 +1,7 @@
-"""LLVM IR text -> object code, cached by content -> functions callable from Python.
+"""Object code, cached by what it depends on -> functions callable from Python.
 
-A rank imports this file and none of the generators: they run only when an object is missing.
+A rank imports this file, but neither LLVM nor the generators: they run only when an object is
+missing.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
 from singac.codegen import host as hosts
-from singac.codegen.host import Host
+from singac.codegen import link
+
+if TYPE_CHECKING:
+    from singac.codegen import compiler
 
 CACHE_VARIABLE = "SINGAC_CACHE"
 HUGE_PAGE = 2 << 20
@@ -32,14 +36,14 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 class Library:
     """Loaded object code, whose parts call each other; functions taken from it keep it alive."""
 
-    def __init__(self, objects: Sequence[bytes], names: Sequence[str], host: Host) -> None:
-        self._compiler = llvm.create_lljit_compiler(_target_machine(host))
-        builder = llvm.JITLibraryBuilder()
-        for code in objects:
-            builder.add_object_img(code)
-        for name in names:
-            builder.export_symbol(name)
-        self._symbols = builder.link(self._compiler, "singac")
+    def __init__(self, objects: Sequence[bytes], names: Sequence[str]) -> None:
+        self._code: link.Image | compiler.Linked
+        try:
+            self._code = link.link(objects)
+        except link.Unknown:
+            from singac.codegen import compiler
+
+            self._code = compiler.Linked(objects, names)
 
     def function(self, name: str, arguments: int) -> Callable[..., int]:
         """An entry point taking 64-bit `arguments` (addresses or integers); releases the GIL."""
@@ -50,7 +54,7 @@ class Library:
 
     def address(self, name: str) -> int:
         """Where a function is; it stays there as long as the library lives."""
-        return int(self._symbols[name])
+        return self._code.address(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def load(key_text: str, names: Sequence[str], build: Callable[[], str]) -> Libra
     `key_text` must determine the IR text together with the generator's own sources and the host.
     """
     codes = provide(key_text, lambda: Source(build()))
-    return Library([*codes.values()], names, hosts.current())
+    return Library([*codes.values()], names)
 
 
 def provide(key: str, build: Build) -> dict[str, bytes]:
@@ -105,22 +109,11 @@ def _stored(key: str) -> dict[str, bytes] | None:
 
 
 def _made(key: str, source: Source) -> bytes:
-    code = compile_object(source.text, hosts.current())
+    from singac.codegen import compiler
+
+    code = compiler.compile_object(source.text, hosts.current())
     _write_object(_object_path(key), Object(code, tuple(source.needs)))
     return code
-
-
-def compile_object(ir_text: str, host: Host) -> bytes:
-    """Machine code of a module; its kernels are explicit vectors, so no IR pass runs before."""
-    code: bytes = _target_machine(host).emit_object(_parse(ir_text, host))
-    return code
-
-
-def assembly(ir_text: str, host: Host | None = None) -> str:
-    """The assembly text of a module, for readers and for tests that look for spills."""
-    host = host or hosts.current()
-    text: str = _target_machine(host).emit_assembly(_parse(ir_text, host))
-    return text
 
 
 def allocate(size: int, huge: bool = True) -> NDArray[np.uint8]:
@@ -137,24 +130,6 @@ def allocate(size: int, huge: bool = True) -> NDArray[np.uint8]:
     return arena[skip : skip + size]
 
 
-@functools.cache
-def _target_machine(host: Host) -> llvm.TargetMachine:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(host.triple)
-    return target.create_target_machine(
-        cpu=host.cpu, features=host.features, opt=3, reloc="pic", codemodel="small"
-    )
-
-
-def _parse(ir_text: str, host: Host) -> llvm.ModuleRef:
-    module = llvm.parse_assembly(ir_text)
-    module.triple = host.triple
-    module.data_layout = str(_target_machine(host).target_data)
-    module.verify()
-    return module
-
-
 # The cache: a file is the SHA-256 of what follows, the names of what the code calls, and the code.
 
 
@@ -167,7 +142,7 @@ class Object:
 
 
 def _object_path(key: str) -> Path:
-    parts = (key, _generator_fingerprint(), _llvm_version(), hosts.current().key)
+    parts = (key, _generator_fingerprint(), llvmlite.__version__, hosts.key())
     return _cache_folder() / (hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".o")
 
 
@@ -220,7 +195,3 @@ def _generator_fingerprint() -> str:
         if file.exists():
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _llvm_version() -> str:
-    return f"{llvmlite.__version__} {'.'.join(map(str, llvm.llvm_version_info))}"

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
-from singac.codegen import native
+from singac.codegen import compiler, native
 from singac.codegen.host import Host, current
 from singac.codegen.ir import (
     FLOAT_BYTES,
@@ -39,8 +39,8 @@ class Probe:
     def __init__(self, machine: Host | None = None) -> None:
         machine = machine or current()
         chains = CHAINS * machine.vector_bits // (LANES * FLOAT_BYTES * 8) or 1
-        code = native.compile_object(_ir(machine, chains), machine)
-        self._call = native.Library([code], ["probe"], machine).function("probe", 1)
+        code = compiler.compile_object(_ir(machine, chains), machine)
+        self._call = native.Library([code], ["probe"]).function("probe", 1)
         self._room = native.allocate(chains * LANES * FLOAT_BYTES)
         self.flops = 2 * chains * LANES * TURNS
 

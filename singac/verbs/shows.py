@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from singac.codegen import load, native
+from singac.codegen import compiler, load, native
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Exit, Failed
 from singac.model.graph import Layer, NetGraph
@@ -27,7 +27,7 @@ def stage(plan: Plan, compiled: Compiled | None, name: str) -> str:
         case "llvm":
             return "\n".join(_modules(plan))
         case "asm":
-            return "\n".join(native.assembly(text) for text in _modules(plan))
+            return "\n".join(compiler.assembly(text) for text in _modules(plan))
     raise AssertionError(f"there is no stage {name} to show")
 
 

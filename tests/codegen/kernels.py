@@ -6,7 +6,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from singac.codegen import host, native
+from singac.codegen import compiler, host, native
 from singac.codegen.ir import LANES, entry, new_module
 
 Floats = NDArray[np.float32]
@@ -16,8 +16,8 @@ Emit = Callable[[ir.IRBuilder, tuple[ir.Value, ...]], None]
 def compiled(kernels: dict[str, tuple[int, Emit]]) -> dict[str, Callable[..., int]]:
     """Name -> (count of pointers, body), all in one module, as callable functions."""
     machine = host.current()
-    code = native.compile_object(module_text(kernels, machine), machine)
-    library = native.Library([code], list(kernels), machine)
+    code = compiler.compile_object(module_text(kernels, machine), machine)
+    library = native.Library([code], list(kernels))
     return {name: library.function(name, count) for name, (count, _) in kernels.items()}
 
 

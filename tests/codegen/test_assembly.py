@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from singac.codegen import native
+from singac.codegen import compiler
 from singac.codegen.gemm_tile import UNROLL, tile_kernel
 from singac.codegen.host import INSTRUCTION_SETS, Host, Tile, describe
 from singac.codegen.ir import new_module
@@ -12,7 +12,7 @@ from singac.codegen.ir import new_module
 MULTIPLY = re.compile(r"vfmadd|mulps|fmla")
 
 # fmt: off
-NEON = Host("aarch64-unknown-linux-gnu", "neoverse-n1", "+neon", 128, Tile(5, 1), "neon")
+NEON = Host("aarch64-unknown-linux-gnu", "neoverse-n1", "+neon", 128, Tile(5, 1))
 HOSTS = {isa: describe(isa) for isa in ("avx512", "avx2", "baseline")} | {"neon": NEON}
 
 # Instruction sets with fused multiply-add: register name, and how many make 16 floats.
@@ -25,7 +25,7 @@ def k_loop(host: Host) -> list[str]:
     module = new_module(host)
     # Without a caller an internal function would be dropped.
     tile_kernel(module, host.tile).linkage = ""
-    blocks = re.split(r"^\.L\w+:.*$", native.assembly(str(module), host), flags=re.MULTILINE)
+    blocks = re.split(r"^\.L\w+:.*$", compiler.assembly(str(module), host), flags=re.MULTILINE)
     block = max(blocks, key=lambda text: len(MULTIPLY.findall(text)))
     return [line.strip() for line in block.splitlines() if line.startswith("\t")]
 

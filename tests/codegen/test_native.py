@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singac.codegen import host, native
+from singac.codegen import compiler, host, native
 from singac.codegen.ir import entry, fma, load, new_module, store, vector
 
 NAMES = ("twice",)
@@ -135,11 +135,11 @@ def test_denormals_are_zero_inside_and_not_after():
     arena = native.allocate(128).view(np.float32)
     arena[:16] = denormal
     machine = host.current()
-    library = native.Library([native.compile_object(twice_ir(), machine)], NAMES, machine)
+    library = native.Library([compiler.compile_object(twice_ir(), machine)], NAMES)
     library.function("twice", 2)(arena.ctypes.data, arena.ctypes.data + 64)
     assert not arena[16:].any()
     assert np.add(arena[:16], arena[:16]).all()
 
 
 def test_assembly_names_the_function():
-    assert "twice:" in native.assembly(twice_ir())
+    assert "twice:" in compiler.assembly(twice_ir())
