@@ -92,6 +92,17 @@ def test_figures_follow_from_the_plan_and_the_times(started: Path) -> None:
     assert found.bytes_per_step == 800
 
 
+def test_steps_of_one_call_share_its_time(tmp_path: Path) -> None:
+    timer = Timer(tmp_path / "timings.json")
+    timer.tick(feeding=0.0, steps=WARM_UP)
+    timer.tick(feeding=4.0, steps=4)
+    timer.write()
+    found = read(tmp_path / "timings.json")
+    assert len(found.steps) == 4
+    assert found.steps == pytest.approx([found.steps[0]] * 4)
+    assert found.feeding == 4.0
+
+
 def test_the_warm_up_does_not_count(tmp_path: Path) -> None:
     timer = Timer(tmp_path / "timings.json")
     for step in range(WARM_UP + 4):

@@ -16,6 +16,7 @@ from runtime.process.faults import Fault
 from runtime.process.feeding import prepared
 from runtime.process.neighbours import node_of, ranks_of_node, shares_memory
 from runtime.process.session import Session
+from runtime.process.steps import steps_of
 from runtime.process.timing import Timer
 from runtime.process.turns import Turn
 from runtime.process.worker import Worker
@@ -49,7 +50,8 @@ def assemble(job: Job, rank: int, mark: Mark, line: Line, fault: Fault) -> Crew:
     worker = Worker(plan, process, load(plan, process), stub, feeds, recorder)
     timer = Timer(job.timings(rank)) if job.timed else None
     turn = Turn(job, rank) if job.in_turns else None
-    session = Session(plan, process, worker, stub, line, mark, job.checkpoints, timer, turn)
+    steps = steps_of(worker, stub, mark, start.step, gives=process.worker is not None)
+    session = Session(plan, process, worker, steps, stub, line, mark, job.checkpoints, timer, turn)
     if timer is not None:
         timer.loaded()
     if stub.owns_memory_of_node():

@@ -76,7 +76,7 @@ class Feeder:
             return self._fill_along(which, rows, views, first)
         start = step * self.batch + first_row
         if self._endless:
-            self._fill_endless(start + self._ahead, rows, views, first)
+            self.fill_ahead(step, 1, first_row, rows, views, first)
             return rows
         valid = min(max(self.examples - start, 0), rows)
         self._copy(slice(start, start + valid), views, (0, valid), first)
@@ -103,18 +103,28 @@ class Feeder:
             if column.name in views:
                 views[column.name][start:stop, : column.width - first] = 0.0
 
-    def _fill_endless(
-        self, start: int, rows: int, views: Mapping[str, Values], first_column: int
+    def fill_ahead(
+        self,
+        step: int,
+        steps: int,
+        first_row: int,
+        rows: int,
+        views: Mapping[str, Values],
+        first: int = 0,
     ) -> None:
-        done = 0
-        while done < rows:
-            epoch, first = divmod(start + done, self.examples)
-            count = min(rows - done, self.examples - first)
-            which: slice | NDArray[np.intp] = slice(first, first + count)
+        """What `fill` does of `steps` batches of training, the rows of one behind the other's.
+
+        Not for lanes, which need to be told where they begin.
+        """
+        starts = np.arange(step, step + steps) * self.batch + first_row + self._ahead
+        positions = (starts[:, np.newaxis] + np.arange(rows)).reshape(-1)
+        epochs, places = np.divmod(positions, self.examples)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1) if rows else ():
+            start, stop = np.searchsorted(epochs, (epoch, epoch + 1)).tolist()
+            which: NDArray[np.intp] = places[start:stop]
             if self._order is not None:
                 which = self._order.of(epoch)[which]
-            self._copy(which, views, (done, done + count), first_column)
-            done += count
+            self._copy(which, views, (start, stop), first)
 
     def _copy(
         self,
@@ -180,7 +190,13 @@ class _Order:
         return order
 
     def _permutation(self, epoch: int) -> NDArray[np.intp]:
-        """Sorting Philox's raw numbers keeps it the same in every version of numpy."""
+        """Sorting Philox's raw numbers keeps it the same in every version of numpy.
+
+        Two that are equal would come in any order, unless they are sorted by the slower way.
+        """
         counter = np.array([0, 0, 0, epoch], dtype=np.uint64)
         raw = Philox(counter=counter, key=self._key).random_raw(self._examples)
-        return np.argsort(raw, kind="stable")
+        order = np.argsort(raw)
+        ordered = raw[order]
+        alike = bool((ordered[1:] == ordered[:-1]).any())
+        return np.argsort(raw, kind="stable") if alike else order

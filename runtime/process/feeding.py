@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from runtime.process.data import Feeder, Values
 from runtime.process.lanes import Lanes
@@ -27,6 +27,21 @@ class Feeding(Protocol):
     def begins(self, step: int) -> bool:
         """Whether states that are carried begin anew before batch `step`."""
         ...
+
+
+@runtime_checkable
+class FeedingAhead(Protocol):
+    """Training examples, several batches at once; see `runtime/process/data.py`."""
+
+    def fill_ahead(
+        self,
+        step: int,
+        steps: int,
+        first_row: int,
+        rows: int,
+        views: Mapping[str, Values],
+        first: int = 0,
+    ) -> None: ...
 
 
 Feeds = Callable[[str, bool], Feeding]  # takes the part, and whether it is read only once

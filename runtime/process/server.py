@@ -16,7 +16,10 @@ FLOAT = 4
 
 
 class Server:
-    """Knows the updater's native call for each slice, and the numbers of each step."""
+    """Knows the updater's native call for each slice, and the numbers of each step.
+
+    `table` has the numbers of the step that was begun last, where native calls read them.
+    """
 
     def __init__(self, plan: Plan, native: Native, stub: Arrays) -> None:
         self._plan, self._native, self._stub = plan, native, stub
@@ -24,8 +27,8 @@ class Server:
         params = (plan.params[part.param] for part in plan.slices)
         self._scales = [(p.lr_scale, p.wd_scale) for p in params]
         pairs = dict.fromkeys(self._scales)
-        self._table: Floats = np.zeros((len(pairs), len(plan.update.scalars)), np.float32)
-        self._scalars = dict(zip(pairs, self._table, strict=True))
+        self.table: Floats = np.zeros((len(pairs), len(plan.update.scalars)), np.float32)
+        self._scalars = dict(zip(pairs, self.table, strict=True))
         # What a param follows with, for those that are measured.
         self._follows: Floats = np.array([p.follows for p in plan.params], np.float32)
         self._limit = np.array([plan.update.clip_norm])
@@ -63,17 +66,28 @@ class Server:
         """The native call that sets the factor of a step by the squares of all slices."""
         assert self._native.clip is not None, "a plan that clips has the functions for it"
         column = [name for name, _ in self._plan.update.scalars].index(CLIP_SCALE)
-        out = self._table.ctypes.data + column * FLOAT
-        copies, stride = self._table.shape[0], self._table.strides[0]
+        out = self.table.ctypes.data + column * FLOAT
+        copies, stride = self.table.shape[0], self.table.strides[0]
         slices, limit = len(self._plan.slices), self._limit.ctypes.data
         return NativeCall(self._native.clip.factor, (squares, slices, limit, out, stride, copies))
 
-    def begin(self, step: int, count: int) -> None:
-        """Set the scalars of update number `count`, of a worker group's step `step`."""
+    def begin(self, step: int, count: int) -> bool:
+        """Set the scalars of update number `count`, of a worker group's step `step`.
+
+        Tells whether they were others before.
+        """
         rate = schedules.rate(self._plan.update.rate, step)
-        if rate != self._rate or (self._counts_steps and count != self._count):
+        changes = rate != self._rate or (self._counts_steps and count != self._count)
+        if changes:
             self._rate, self._count = rate, count
             self._set_scalars(rate, count)
+        return changes
+
+    def begin_several(self, step: int, ahead: Floats) -> None:
+        """The scalars of successive steps, update by update, into [steps][...] like `table`."""
+        for k in range(len(ahead)):
+            if self.begin(step + k, step + k + 1) or k == 0:
+                ahead[k:] = self.table
 
     def _set_scalars(self, rate: float, count: int) -> None:
         update = self._plan.update

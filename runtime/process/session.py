@@ -7,8 +7,9 @@ from pathlib import Path
 
 from runtime.channel import Line
 from runtime.checkpoints.best import Start
-from runtime.process.chief import Chief, slot_of
+from runtime.process.chief import Chief
 from runtime.process.faults import Fault
+from runtime.process.steps import Steps
 from runtime.process.timing import Timer
 from runtime.process.turns import Turn
 from runtime.process.worker import TEST, VALIDATE, Worker
@@ -35,6 +36,7 @@ class Session:
         plan: Plan,
         process: Process,
         worker: Worker,
+        steps: Steps,
         stub: Stub,
         line: Line,
         mark: Mark,
@@ -48,7 +50,8 @@ class Session:
         self._tells, self._is_chief = first, process.worker == 0
         self._meeting = stub if isinstance(stub, Meeting) and topology.asynchronous else None
         self._chief: Chief | None = None
-        self._worker, self._stub, self._line, self._mark = worker, stub, line, mark
+        self._worker, self._steps = worker, steps
+        self._stub, self._line, self._mark = stub, line, mark
         self._checkpoints, self._timer, self._turn = checkpoints, timer, turn
         self._tests = self._validations = 0
         self.moved, self.trained = Tally(), 0
@@ -58,30 +61,36 @@ class Session:
         if self._is_chief:
             folder, tell = self._checkpoints, self._line.send
             self._chief = Chief(self._plan, self._stub, start, folder, tell, self._mark.writing)
-        done = start.step
-        for step in range(start.step, self._training.steps):
-            self._mark.step(step)
-            if self._turn is not None and not self._turn.comes():
+        done, going_on = start.step, start.step < self._training.steps
+        while going_on:
+            self._mark.step(done)
+            count = 1 if fault.kind else self._until_due(done)
+            if self._turn is not None:
+                count = self._turn.comes(count)
+            if count == 0:
                 break
-            fault.strike(step)
+            fault.strike(done)
             self._mark.phase(Phase.COMPUTING)
-            if self._is_chief:
-                self._stub.begin(step)
             before = self._stub.tally.now
-            self._worker.train(step)
+            self._steps.do(done, count)
             self.moved.add(*self._stub.tally.since(before))
-            self.trained += 1
-            if self._tells:
-                self._stub.post(*slot_of(step - start.step), self._worker.given)
-            done = step + 1
+            self.trained += count
+            done += count
             if self._timer is not None:
-                self._timer.tick(self._worker.feeding)
-            if self._after(done):
-                break
+                self._timer.tick(self._worker.feeding, count)
+            going_on = not self._after(done)
         if self._timer is not None:
             self._timer.write()
         self._mark.step(done)
         self._end()
+
+    def _until_due(self, done: int) -> int:
+        """How many steps can be done at once before something else is due."""
+        training = self._training
+        most = min(self._steps.most, training.steps - done)
+        every = (training.test, training.validate, training.checkpoint)
+        dues = (n for n in range(1, most) if any(one.due(done + n) for one in every))
+        return next(dues, most)
 
     def _after(self, done: int) -> bool:
         """Do what is due when `done` steps are done; tells whether training ends with them."""

@@ -19,6 +19,7 @@ from runtime.process.feeding import prepared
 from runtime.process.neighbours import node_of, shares_memory
 from runtime.process.serving import Serving
 from runtime.process.session import Session
+from runtime.process.steps import OneByOne
 from runtime.process.timing import Timer
 from runtime.process.worker import Worker
 from runtime.progress import Mark
@@ -65,6 +66,12 @@ def assemble(
         for p, native in zip(own, natives, strict=True)
         if p.worker is not None
     }
+    steps = {
+        number: OneByOne(
+            worker, ends.stubs[number], start.step, plan.topology.group_of_worker(number) == 0
+        )
+        for number, worker in workers.items()
+    }
     timer = Timer(job.timings(rank)) if job.timed else None
     if timer is not None:
         timer.loaded()
@@ -80,7 +87,8 @@ def assemble(
             if resumed is not None:
                 worker.resume(resumed)
             ticks = timer if not process.thread else None
-            session = Session(plan, process, worker, stub, line, at, job.checkpoints, ticks)
+            ways = worker, steps[process.worker], stub
+            session = Session(plan, process, *ways, line, at, job.checkpoints, ticks)
             sessions.append(session)
             duties.append(partial(session.run, start, fault))
         if process.server is not None:
@@ -91,8 +99,10 @@ def assemble(
         if timer is not None and not sessions:
             timer.write()
         ends.site.free()
-        steps = max((s.trained for s in sessions), default=0)
-        tally.tell(tally.total(steps, [*(s.moved for s in sessions), *ends.moved]), line, job, rank)
+        trained = max((s.trained for s in sessions), default=0)
+        tally.tell(
+            tally.total(trained, [*(s.moved for s in sessions), *ends.moved]), line, job, rank
+        )
 
     return Crew(duties, after)
 

@@ -28,7 +28,7 @@ class Timings:
 
 
 class Timer:
-    """Ticks once a step; `path` is written at the end."""
+    """Has a tick a step; `path` is written at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._loaded = path, 0
@@ -40,10 +40,12 @@ class Timer:
         footprint.return_freed()
         self._loaded = footprint.resident()
 
-    def tick(self, feeding: float) -> None:
-        """A step is over; `feeding` counts the seconds of all steps so far."""
-        self._ticks.append(time.perf_counter())
-        self._fed.append(feeding)
+    def tick(self, feeding: float, steps: int = 1) -> None:
+        """Steps are over, which took the same; `feeding` counts the seconds of all so far."""
+        before, now, fed = self._ticks[-1], time.perf_counter(), self._fed[-1]
+        for k in range(1, steps + 1):
+            self._ticks.append(before + (now - before) * k / steps)
+            self._fed.append(fed + (feeding - fed) * k / steps)
 
     def write(self) -> None:
         ticks = self._ticks[WARM_UP:]

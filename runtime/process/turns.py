@@ -19,22 +19,23 @@ ASKED, TAKEN = "asked", "taken"
 
 
 class Turn:
-    """The side of a process: asked before every step whether it may be done."""
+    """The side of a process: asked before steps how many of them may be done."""
 
     def __init__(self, job: Job, rank: int) -> None:
         self._asked = _path(job, rank, ASKED).open("r")
         self._taken = _path(job, rank, TAKEN).open("w", buffering=1)
         self._left = self._begun = 0
 
-    def comes(self) -> bool:
-        """Wait until a step may be done; False when there is to be none any more."""
+    def comes(self, most: int) -> int:
+        """Wait until steps may be done; how many of `most`, 0 when there is to be none any more."""
         if self._left == 0:
             if self._begun:
                 self._taken.write(f"{self._begun} {time.monotonic_ns()}\n")
             self._left = int(self._asked.readline() or 0)
             self._begun = time.monotonic_ns()
-        self._left -= 1
-        return self._left >= 0
+        count = min(self._left, most)
+        self._left -= count
+        return count
 
 
 class Turns:

@@ -10,16 +10,17 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.checkpoints import carried
 from runtime.divergence import check_metrics, named_metrics
-from runtime.process.feeding import Feeding, Feeds
+from runtime.process.feeding import Feeding, FeedingAhead, Feeds
 from runtime.process.server import Server
 from runtime.trace import END, Label, Recorder
 from runtime.transport.stub import Call, Doubles, Floats, Gathered, Kernels, NativeCall, Spaces
 from singac.codegen import native as memory
 from singac.codegen.load import Native
-from singac.plan.plan import Buffer, Feed, Plan, Process, Program, padded
+from singac.plan.plan import Buffer, Feed, Plan, Process, Program, Step, padded
 from singac.plan.show import words
 
 TRAIN, TEST, VALIDATE = "train", "test", "validate"
@@ -31,6 +32,30 @@ class Test:
 
     feeder: Feeding
     calls: list[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A buffer of the arena, [rows][columns and pads], fed with a field from a column on."""
+
+    field: str
+    buffer: Floats
+    columns: int
+    first_column: int
+    first_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a training step is made of: how it is fed, the steps after that, and their memory."""
+
+    feeder: FeedingAhead | None
+    fed: tuple[Fed, ...]
+    steps: tuple[Step, ...]
+    kernels: Kernels
+    server: Server | None
+    scalars: NDArray[np.int64]
+    sums: Doubles
 
 
 class Worker:
@@ -64,9 +89,10 @@ class Worker:
         numbers = (0, training.seed, process.first_row, process.rows, training.batch)
         self._scalars = np.array(numbers, np.int64)
         self._arena = memory.allocate(process.memory.arena)
-        feeder = feeds(TRAIN, False) if process.worker is not None else None
+        self.is_chief = process.worker == 0
+        self._feeder = feeds(TRAIN, False) if process.worker is not None else None
         self._states = self._carried(process.train)
-        self._train = self._calls(process.train, feeder)
+        self._train: list[Call] = []
         self._tests: dict[str, Test] = {}
 
     def train(self, step: int) -> None:
@@ -79,7 +105,35 @@ class Worker:
         for call in self._train:
             call(step)
         carried.give(self._states, self._states_given)
+        self.check(step)
+
+    def check(self, step: int) -> None:
+        """Raises Diverged where a metric of a step is not finite."""
         check_metrics(zip(self._metrics, self.sums.tolist(), strict=True), f"in step {step + 1}")
+
+    def lower(self) -> None:
+        """Make the calls of a training step, for `train`."""
+        self._train = self._calls(self._process.train, self._feeder)
+
+    def parts(self) -> Parts | None:
+        """Of a training step that needs no Python after its examples are read.
+
+        One with states that are carried does, and one that is traced.
+        """
+        program, first = self._process.train, self._process.first_row
+        steps = [step for step in program.steps if not isinstance(step, Feed)]
+        feeder = self._feeder
+        if self._recorder is not None or self._plan.training.carry:
+            return None
+        if not isinstance(feeder, FeedingAhead | None):
+            return None
+        assert program.steps[-len(steps) :] == tuple(steps), "a step is fed before all else"
+        fed = [
+            Fed(i.field, self._view(i.buffer), i.buffer.columns, i.column, 0 if i.whole else first)
+            for i in program.inputs
+        ]
+        kernels, server = self._kernels(), self._server
+        return Parts(feeder, tuple(fed), tuple(steps), kernels, server, self._scalars, self.sums)
 
     def resume(self, folder: Path) -> None:
         """Take the states of a checkpoint; raises checkpoint.Damaged."""
@@ -130,14 +184,7 @@ class Worker:
 
     def _calls(self, program: Program, feeder: Feeding | None) -> list[Call]:
         """Feeding is done here, everything between two feedings by the stub."""
-        kernels = Kernels(
-            self._stretch,
-            self._update,
-            self._squares,
-            self._factor,
-            self._native.moves,
-            lambda buffer: int(self._arena.ctypes.data) + buffer.offset,
-        )
+        kernels = self._kernels()
         if self._recorder is not None:
             return self._recorded(program, feeder, kernels, self._recorder)
         calls: list[Call] = []
@@ -147,6 +194,16 @@ class Worker:
             else:
                 calls += self._stub.lower(list(steps), kernels)
         return calls
+
+    def _kernels(self) -> Kernels:
+        return Kernels(
+            self._stretch,
+            self._update,
+            self._squares,
+            self._factor,
+            self._native.moves,
+            lambda buffer: int(self._arena.ctypes.data) + buffer.offset,
+        )
 
     def _recorded(
         self, program: Program, feeder: Feeding | None, kernels: Kernels, recorder: Recorder

@@ -1,14 +1,16 @@
 """A run of steps as a table that one native call works off, without Python in between.
 
     record of a step, ten 64-bit integers
-    | CALL   | function | eight arguments                         |
-    | WAIT   | counter  | arrivals a step | steps ahead | phase   |
-    | ARRIVE | counter  | group                                  |
-    | TURN   | counter  | address of a target | arrivals | phase |
+    | CALL   | function | eight arguments                           |
+    | OF     | function | seven arguments, then the training step's |
+    | WAIT   | counter  | arrivals a step | steps ahead | phase     |
+    | ARRIVE | counter  | group                                     |
+    | TURN   | counter  | address of a target | arrivals | phase    |
 
 A TURN waits for a target that grows by `arrivals` each time, whatever the step is.
 
-A call that does not give 0 is the last: the rest of the records is left.
+The table is worked off once for each of one or several training steps. A call that does not give 0
+is the last: the rest of the records is left, and of the steps.
 
 Where many processes share a core, each comes back to a cold cache; what it need not do in Python
 then matters more than anything else.
@@ -19,6 +21,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 
@@ -29,6 +32,13 @@ from runtime.transport.tally import Tally
 from singac.codegen import native
 
 Refusal = Callable[[int], object]  # takes the step
+
+
+class WorkedOff(Protocol):
+    """A sequence as a call: of a training step, or of several in a row."""
+
+    def __call__(self, step: int, steps: int = 1) -> object: ...
+
 
 WORDS = 10
 MOST_ARGUMENTS = 8
@@ -41,18 +51,28 @@ class Kind(IntEnum):
     WAIT = 1
     ARRIVE = 2
     TURN = 3
+    OF = 4
 
 
 # A function is called with eight arguments whatever it takes: on the machines meant here the
 # caller clears the stack, so a callee never sees the rest.
 WORK_OFF = f"""
-define i32 @work_off(ptr %records, i64 %count, i64 %step, i64 %spins, ptr %kernel, ptr %phase) {{
+define i32 @work_off(ptr %records, i64 %count, i64 %first, i64 %steps, i64 %spins, ptr %kernel,
+                     ptr %phase) {{
 entry:
-  br label %next
+  br label %turn_over
+turn_over:
+  %done_steps = phi i64 [ 0, %entry ], [ %more_steps, %step_done ]
+  %all = icmp eq i64 %done_steps, %steps
+  %step = add i64 %first, %done_steps
+  br i1 %all, label %end, label %next
 next:
-  %k = phi i64 [ 0, %entry ], [ %k1, %done ]
+  %k = phi i64 [ 0, %turn_over ], [ %k1, %done ]
   %over = icmp eq i64 %k, %count
-  br i1 %over, label %end, label %look
+  br i1 %over, label %step_done, label %look
+step_done:
+  %more_steps = add i64 %done_steps, 1
+  br label %turn_over
 look:
   %start = mul i64 %k, {WORDS}
   %record = getelementptr i64, ptr %records, i64 %start
@@ -78,17 +98,21 @@ call:
   %a6 = load i64, ptr %at6
   %a7 = load i64, ptr %at7
   %a8 = load i64, ptr %at8
-  %a9 = load i64, ptr %at9
+  %last = load i64, ptr %at9
+  %of = icmp eq i64 %kind, {Kind.OF}
+  %a9 = select i1 %of, i64 %step, i64 %last
   %result = call i32 %place(i64 %a2, i64 %a3, i64 %a4, i64 %a5, i64 %a6, i64 %a7, i64 %a8, i64 %a9)
   %refused = icmp ne i32 %result, 0
   br i1 %refused, label %refusal, label %done
 refusal:
-  %k32 = trunc i64 %k to i32
-  %number = add i32 %k32, 1
+  %records_before = mul i64 %done_steps, %count
+  %records_done = add i64 %records_before, %k
+  %position = trunc i64 %records_done to i32
+  %number = add i32 %position, 1
   ret i32 %number
 wait:
-  %steps = add i64 %step, %a3
-  %target = mul i64 %steps, %a2
+  %ahead = add i64 %step, %a3
+  %target = mul i64 %ahead, %a2
   store atomic i64 %a4, ptr %phase monotonic, align 8
   call i32 @await(ptr %place, i64 %target, i64 %spins, ptr %kernel)
   store atomic i64 {Phase.COMPUTING}, ptr %phase monotonic, align 8
@@ -121,11 +145,11 @@ class Sequence:
         self._tally, self._sent, self._received = tally, 0, 0
         self._records: list[tuple[int, ...]] = []
         self._mark = mark
-        self._run = native.load(_ir(), ("work_off",), _ir).function("work_off", 6)
+        self._run = native.load(_ir(), ("work_off",), _ir).function("work_off", 7)
         self._spins, self._kernel = counters.spins(processes), counters.kernel_address()
         self._phase = mark.address + PHASE * 8
         self._kept: list[Callable[..., int]] = []
-        self._refusals: dict[int, Refusal] = {}
+        self._refusals: dict[int, Refusal] = {}  # by record
 
     def call(
         self, function: Callable[..., int], *arguments: int, refused: Refusal | None = None
@@ -135,12 +159,22 @@ class Sequence:
         It may give another number than 0 where `refused` tells what comes of it.
         """
         assert len(arguments) <= MOST_ARGUMENTS, "a record holds eight arguments"
-        self._kept.append(function)
         if refused is not None:
-            self._refusals[len(self._records) + 1] = refused
+            self._refusals[len(self._records)] = refused
+        self._add(Kind.CALL, self._address(function), *arguments)
+
+    def call_of_step(self, function: Callable[..., int], *arguments: int) -> None:
+        """Call a native function of eight arguments, seven of which are given: the last is the
+        number of the training step."""
+        assert len(arguments) == MOST_ARGUMENTS - 1, "the step is the eighth argument"
+        self._add(Kind.OF, self._address(function), *arguments)
+
+    def _address(self, function: Callable[..., int]) -> int:
+        """Of a native function, which is kept loaded."""
+        self._kept.append(function)
         place = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
         assert place, "a loaded function has an address"
-        self._add(Kind.CALL, place, *arguments)
+        return place
 
     def wait(self, counter: int, arrivals: int, ahead: int, phase: Phase) -> None:
         """Wait until the counter has reached `arrivals` times (the step's number + `ahead`)."""
@@ -163,20 +197,22 @@ class Sequence:
         self._sent += sent
         self._received += received
 
-    def finished(self) -> Callable[[int], object]:
-        """The sequence as a call that takes the step."""
+    def finished(self) -> WorkedOff:
+        """The sequence as a call."""
         table = np.array(self._records, np.int64)
         address, count, run = table.ctypes.data, len(table), self._run
         spins, kernel, phase, kept = self._spins, self._kernel, self._phase, (table, self._kept)
         refusals: Mapping[int, Refusal] = self._refusals
         tally, moved = self._tally, (self._sent, self._received)
 
-        def work_off(step: int) -> None:
+        def work_off(step: int, steps: int = 1) -> None:
             assert kept, "the table lives as long as the call"
-            refused = run(address, count, step, spins, kernel, phase)
+            refused = run(address, count, step, steps, spins, kernel, phase)
             if refused:
-                refusals[refused](step)
-            tally.add(*moved)
+                later, record = divmod(refused - 1, count)
+                refusals[record](step + later)
+                raise AssertionError("who refuses a call raises what comes of it")
+            tally.add(moved[0] * steps, moved[1] * steps)
 
         return work_off
 

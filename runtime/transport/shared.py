@@ -23,9 +23,11 @@ from runtime.checkpoints import carried
 from runtime.divergence import bad_gradient
 from runtime.progress import Mark, Phase
 from runtime.transport import counters
+from runtime.transport.around import Around
 from runtime.transport.counters import Counters
 from runtime.transport.mail import Mail
 from runtime.transport.sequence import Sequence as NativeSequence
+from runtime.transport.sequence import WorkedOff
 from runtime.transport.stub import (
     RING,
     SLOTS,
@@ -148,6 +150,32 @@ class SharedStub:
         for step in steps:
             self._lower(sequence, step, kernels)
         return [sequence.finished()] if steps else []
+
+    def lower_training(
+        self, steps: Sequence[Step], kernels: Kernels, with_them: Around
+    ) -> WorkedOff:
+        """Whole training steps, with what `begin` and `post` do, as one call."""
+        sequence = NativeSequence(self._processes, self._mark, self.tally)
+        if self._worker == 0:
+            sequence.arrive(self._begun, 1)
+        for call in with_them.before:
+            sequence.call_of_step(call.function, *call.arguments)
+        for step in steps:
+            self._lower(sequence, step, kernels)
+        if self._worker is not None:
+            self._lower_post(sequence, with_them, self._worker)
+        return sequence.finished()
+
+    def _lower_post(self, sequence: NativeSequence, given: Around, worker: int) -> None:
+        """As `post` does it: where a sum is not finite, nothing is given."""
+        helpers, sums, first = given.helpers, given.sums, given.first_step
+        slot, row = self._board[0], self._board[0, worker]
+        sequence.call(helpers.unsound, sums.ctypes.data, sums.size, refused=given.refused)
+        sequence.wait(self._begun, 1, 1, Phase.AWAITING_METRICS)
+        board = (row.ctypes.data, slot.nbytes, sums.ctypes.data, sums.nbytes, first, 0, 0)
+        sequence.call_of_step(helpers.slotted, *board)
+        counter = (self._given[0], self._workers, self._counters.kernel, first, 0, 0, 0)
+        sequence.call_of_step(helpers.told, *counter)
 
     def _lower(self, sequence: NativeSequence, step: Step, kernels: Kernels) -> None:
         match step:

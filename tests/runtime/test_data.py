@@ -74,6 +74,25 @@ def test_every_example_is_seen_once_an_epoch(
         assert sorted(stream[epoch * count : (epoch + 1) * count]) == list(range(count))
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 20),
+    step=st.integers(0, 9),
+    steps=st.integers(1, 6),
+    rows=st.integers(0, 4),
+    shuffle=st.booleans(),
+)
+def test_several_batches_at_once_are_those_one_by_one(
+    examples: Callable[..., Examples], count: int, step: int, steps: int, rows: int, shuffle: bool
+) -> None:
+    data = examples(count, shuffle=shuffle)
+    ahead = np.full((steps, rows, 16), -1, np.float32)
+    data.feeder(6).fill_ahead(step, steps, 2, rows, {"label": ahead.reshape(-1, 16)[:, :1]})
+    found = ahead[:, :, 0].astype(int).tolist()
+    one_by_one = data.feeder(6)
+    assert found == [labels(one_by_one, step + k, 2, rows) for k in range(steps)]
+
+
 def test_the_order_follows_from_the_seed_and_the_epoch(examples: Callable[..., Examples]) -> None:
     data = examples(30)
     first, again, other = data.feeder(30), data.feeder(30), data.feeder(30, seed=2)
