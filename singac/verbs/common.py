@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from singac.model.choices import Choices
     from singac.model.program import Change
     from singac.partition.machine import Machine
+    from singac.plan.plan import Plan
 
 
 Arguments = argparse.Namespace
@@ -46,6 +48,15 @@ def alone(arguments: Arguments) -> Choices:
     from dataclasses import replace
 
     return replace(choices_of(arguments), np=1, alone=True)
+
+
+def compile_ahead(plans: Sequence[Plan]) -> None:
+    """Leave in the cache all native code that processes of the plans load."""
+    from runtime.transport import sequence
+    from singac.codegen.ahead import compile_all
+
+    compile_all(plans)
+    sequence.compile_ahead()
 
 
 def data_folder() -> str:

@@ -15,6 +15,7 @@ from singac.verbs import operating
 from singac.verbs.common import (
     Arguments,
     choices_of,
+    compile_ahead,
     machine_of,
     replace_file,
 )
@@ -129,7 +130,6 @@ def _run_folder(file: str) -> str:
 def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     """Compile, check every byte of the data, and leave all that a run needs in the cache."""
     from singac import warm
-    from singac.codegen.ahead import compile_all
     from singac.compile import compile_file
     from singac.plan.encode import to_json
     from singac.sources.prepare import prepare
@@ -137,7 +137,7 @@ def _prepare(arguments: Arguments, words: Sequence[str]) -> tuple[Ready, ...]:
     machine = machine_of(arguments)
     compiled = compile_file(arguments.file, choices_of(arguments), warm.data_folder(), machine)
     datas = [prepare(c.request, c.model.dataset.facts, warm.data_folder()) for c in compiled]
-    compile_all([one.plan for one in compiled])
+    compile_ahead([one.plan for one in compiled])
     plans = []
     for one, data in zip(compiled, datas, strict=True):
         text, processes = to_json(one.plan), one.plan.topology.processes

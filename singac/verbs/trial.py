@@ -16,12 +16,12 @@ from runtime.supervisor import launch
 from runtime.timeline import Span
 from runtime.transport import tally
 from runtime.transport.tally import Moved
-from singac.codegen.ahead import compile_all
 from singac.compile import Compiled
 from singac.diagnostics import Diagnostic, Ended, Exit, Failed
 from singac.plan.encode import to_json
 from singac.plan.plan import Plan
 from singac.sources.prepare import prepare
+from singac.verbs.common import compile_ahead
 from singac.verbs.measured import apart
 from singac.verbs.timed import timed
 
@@ -38,7 +38,7 @@ def job_of(
     native code there. Raises `Failed`.
     """
     data = prepare(compiled.request, compiled.model.dataset.facts, cache)
-    compile_all([plan])
+    compile_ahead([plan])
     path = Path(folder, "plan.json")
     path.write_text(to_json(plan), encoding="utf-8")
     processes = plan.topology.processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -86,3 +87,24 @@ def test_a_process_imports_nothing_of_the_compiler() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_no_process_of_a_first_run_needs_llvm(tmp_path: Path) -> None:
+    """All that they load was compiled before they began."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'runtime.rank' in sys.orig_argv:\n"
+        "    sys.modules['llvmlite.binding'] = None\n"
+    )
+    (tmp_path / "points.csv").write_text("".join(f"{k},{k % 3}\n" for k in range(8)))
+    (tmp_path / "line.singa").write_text(
+        'data points = csv("points.csv")\n'
+        "net line on points { features -> out: dense(1)  [out, label] -> euclidean_loss }\n"
+        "train line { algorithm = BP  updater = SGD(rate = 0.1)  batch = 4  steps = 2 }\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "singac.cli", "run", "line.singa", "-np", "2", "--run-dir", "run"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SINGAC_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
