@@ -21,7 +21,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -139,12 +138,6 @@ end:
 """
 
 
-def compile_ahead() -> None:
-    """Leave in the cache what processes load beside the code of their plan."""
-    for text in (counters.ir(), _ir()):
-        native.provide(text, partial(native.Source, text))
-
-
 class Sequence:
     """Records in order. `mark` is told when a wait begins and ends, `tally` what was moved."""
 
@@ -152,7 +145,7 @@ class Sequence:
         self._tally, self._sent, self._received = tally, 0, 0
         self._records: list[tuple[int, ...]] = []
         self._mark = mark
-        self._run = native.load(_ir(), ("work_off",), _ir).function("work_off", 7)
+        self._run = native.load(ir(), ("work_off",), ir).function("work_off", 7)
         self._spins, self._kernel = counters.spins(processes), counters.kernel_address()
         self._phase = mark.address + PHASE * 8
         self._kept: list[Callable[..., int]] = []
@@ -232,5 +225,5 @@ class Sequence:
         self._records.append(record + (0,) * (WORDS - len(record)))
 
 
-def _ir() -> str:
+def ir() -> str:
     return counters.ir() + WORK_OFF

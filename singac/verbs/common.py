@@ -52,11 +52,11 @@ def alone(arguments: Arguments) -> Choices:
 
 def compile_ahead(plans: Sequence[Plan]) -> None:
     """Leave in the cache all native code that processes of the plans load."""
-    from runtime.transport import sequence
-    from singac.codegen.ahead import compile_all
+    from runtime.transport import ahead as processes
+    from singac.codegen import ahead
 
-    compile_all(plans)
-    sequence.compile_ahead()
+    ahead.compile_all(plans)
+    processes.compile_all()
 
 
 def data_folder() -> str:
