@@ -7,19 +7,21 @@ Training reads an endless stream of epochs, each in an order of its own; a batch
     example    3 0 6 1 5 2 4 | 2 6 0 ...
 
 Where states are carried, a row goes on where the same row of the batch before ended, as if each had
-a piece of the text to itself (`runtime/process/lanes.py`).
+a piece of the text to itself (`runtime/process/lanes.py`). While a batch is computed, the next one
+is brought into memory (`runtime/process/ahead.py`).
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+from runtime.process.ahead import ExampleFile, Examples, ahead_of
 from runtime.process.lanes import Lanes
 from singac.plan.plan import Data, Field
 
@@ -35,7 +37,8 @@ class Feeder:
     Training examples are read without end, unless `once` asks for them in the order of the data.
     With `lanes` the rows of a batch have lanes to go along, and no order is drawn.
     With G worker groups, group g reads batch `step * G + g`: together they read every example of
-    an epoch once. The stream is `ahead` examples further than its batches tell.
+    an epoch once, and each batch is `stride` after the one before. The stream is `ahead` examples
+    further than its batches tell.
     """
 
     def __init__(
@@ -48,14 +51,16 @@ class Feeder:
         once: bool = False,
         ahead: int = 0,
         lanes: Lanes | None = None,
+        stride: int = 1,
     ) -> None:
         self.examples = data.examples(part)
-        self.batch, self._ahead = batch, ahead
+        self.batch, self._further, self._stride = batch, ahead, stride
         self._endless = part == "train" and not once
         shuffles = self._endless and data.shuffle and lanes is None
         self._order = _Order(self.examples, seed) if shuffles else None
         self._lanes = lanes
         self._columns = tuple(_Column(folder, part, f, self.examples) for f in data.fields)
+        self._ahead = ahead_of([column.file() for column in self._columns if self.examples])
 
     @property
     def batches(self) -> int:
@@ -71,37 +76,11 @@ class Feeder:
         behind the last. A field without a view is not read. In another part than `train` the last
         batch may have fewer valid rows; the others are zeros.
         """
-        if self._lanes is not None:
-            which = self._lanes.examples(step, first_row, rows)
-            return self._fill_along(which, rows, views, first)
-        start = step * self.batch + first_row
-        if self._endless:
-            self.fill_ahead(step, 1, first_row, rows, views, first)
-            return rows
-        valid = min(max(self.examples - start, 0), rows)
-        self._copy(slice(start, start + valid), views, (0, valid), first)
+        valid = self._copy(self._examples(step, first_row, rows), views, first)
         self._blank(views, valid, rows, first)
+        if self._ahead is not None:
+            self._ahead.want(self._examples(step + self._stride, first_row, rows))
         return valid
-
-    def begins(self, step: int) -> bool:
-        """Whether the lanes of batch `step` are at their start."""
-        return self._lanes is not None and self._lanes.at(step) == 0
-
-    def _fill_along(
-        self,
-        which: NDArray[np.intp],
-        rows: int,
-        views: Mapping[str, Values],
-        first_column: int,
-    ) -> int:
-        self._copy(which, views, (0, len(which)), first_column)
-        self._blank(views, len(which), rows, first_column)
-        return len(which)
-
-    def _blank(self, views: Mapping[str, Values], start: int, stop: int, first: int) -> None:
-        for column in self._columns if start < stop else ():
-            if column.name in views:
-                views[column.name][start:stop, : column.width - first] = 0.0
 
     def fill_ahead(
         self,
@@ -116,34 +95,62 @@ class Feeder:
 
         Not for lanes, which need to be told where they begin.
         """
-        starts = np.arange(step, step + steps) * self.batch + first_row + self._ahead
+        self._copy(self._endless_examples(step, steps, first_row, rows), views, first)
+        if self._ahead is not None:
+            self._ahead.want(self._endless_examples(step + steps, steps, first_row, rows))
+
+    def begins(self, step: int) -> bool:
+        """Whether the lanes of batch `step` are at their start."""
+        return self._lanes is not None and self._lanes.at(step) == 0
+
+    def _examples(self, step: int, first_row: int, rows: int) -> Sequence[Examples]:
+        """What stands in rows of a batch, in their order; less than all rows at an end."""
+        if self._lanes is not None:
+            return [self._lanes.examples(step, first_row, rows)]
+        if self._endless:
+            return self._endless_examples(step, 1, first_row, rows)
+        start = step * self.batch + first_row
+        return [slice(start, start + min(max(self.examples - start, 0), rows))]
+
+    def _endless_examples(self, step: int, steps: int, first_row: int, rows: int) -> list[Examples]:
+        """The same of `steps` batches of training, epoch by epoch."""
+        starts = np.arange(step, step + steps) * self.batch + first_row + self._further
         positions = (starts[:, np.newaxis] + np.arange(rows)).reshape(-1)
         epochs, places = np.divmod(positions, self.examples)
+        found: list[Examples] = []
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1) if rows else ():
             start, stop = np.searchsorted(epochs, (epoch, epoch + 1)).tolist()
-            which: NDArray[np.intp] = places[start:stop]
-            if self._order is not None:
-                which = self._order.of(epoch)[which]
-            self._copy(which, views, (start, stop), first)
+            own: NDArray[np.intp] = places[start:stop]
+            found.append(own if self._order is None else self._order.of(epoch)[own])
+        return found
 
-    def _copy(
-        self,
-        which: slice | NDArray[np.intp],
-        views: Mapping[str, Values],
-        rows: tuple[int, int],
-        first: int,
-    ) -> None:
-        for column in self._columns:
-            view = views.get(column.name)
-            if view is not None:
-                column.read(which, view[slice(*rows), : column.width - first], first)
+    def _blank(self, views: Mapping[str, Values], start: int, stop: int, first: int) -> None:
+        for column in self._columns if start < stop else ():
+            if column.name in views:
+                views[column.name][start:stop, : column.width - first] = 0.0
+
+    def _copy(self, found: Sequence[Examples], views: Mapping[str, Values], first: int) -> int:
+        """One behind the other into the rows of the views; how many there were."""
+        done = 0
+        for examples in found:
+            rows = slice(done, done + _count(examples))
+            for column in self._columns:
+                view = views.get(column.name)
+                if view is not None:
+                    column.read(examples, view[rows, : column.width - first], first)
+            done = rows.stop
+        return done
+
+
+def _count(examples: Examples) -> int:
+    return examples.stop - examples.start if isinstance(examples, slice) else len(examples)
 
 
 class _Column:
     """The raw values of one field, mapped, and how they are scaled on reading."""
 
     def __init__(self, folder: str, part: str, field: Field, examples: int) -> None:
-        path = os.path.join(folder, f"{part}.{field.name}.npy")
+        path = self._path = os.path.join(folder, f"{part}.{field.name}.npy")
         mapped = np.load(path, mmap_mode="r") if examples else np.empty((0, 1), np.float32)
         self._raw = mapped.view(np.ndarray)  # slices of a memmap are slow to make
         values = math.prod(field.shape)
@@ -158,7 +165,12 @@ class _Column:
         self._plain = field.scale == 1.0
         self._centred = field.mean == 0.0 and field.std == 1.0
 
-    def read(self, which: slice | NDArray[np.intp], out: Values, first: int) -> None:
+    def file(self) -> ExampleFile:
+        """The file of the examples, where there are any."""
+        whole, (width, _) = self._raw.nbytes, self._raw.strides
+        return ExampleFile(self._path, os.path.getsize(self._path) - whole, width)
+
+    def read(self, which: Examples, out: Values, first: int) -> None:
         """`(raw * scale - mean) / std` of some examples, columns from `first` on, in float32."""
         raw = self._raw[which]
         if out.shape[1] < self.width:

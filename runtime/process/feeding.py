@@ -54,8 +54,8 @@ def prepared(plan: Plan, folder: str | Path, ahead: int = 0) -> Feeds:
 
 def _feeder(plan: Plan, folder: str, ahead: int, part: str, once: bool) -> Feeder:
     training, lanes = plan.training, None
+    groups = 1 if once else plan.topology.worker_groups
     if training.carry:
-        groups = 1 if once else plan.topology.worker_groups
         lanes = Lanes(plan.data.examples(part), training.batch, groups, once)
-    settings = (training.batch, training.seed, once, 0 if once else ahead, lanes)
+    settings = (training.batch, training.seed, once, 0 if once else ahead, lanes, groups)
     return Feeder(folder, plan.data, part, *settings)

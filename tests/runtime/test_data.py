@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from runtime.process import ahead
 from runtime.process.data import Feeder
 from singac.plan.plan import Data, Field
 
@@ -157,3 +162,53 @@ def test_arrays_of_another_plan_are_refused(examples: Callable[..., Examples]) -
     other = Data("d", (Field("x", (4,)),), 3, 0, shuffle=True)
     with pytest.raises(AssertionError, match="not this plan's data"):
         Feeder(data.folder, other, "train", 3, 0)
+
+
+@pytest.mark.parametrize("examples_of", ["shuffled", "in order", "to test"])
+def test_asking_ahead_changes_nothing(
+    examples: Callable[..., Examples], monkeypatch: pytest.MonkeyPatch, examples_of: str
+) -> None:
+    """Past the end of a part as well, where nothing comes next."""
+    data = examples(23, test=23, shuffle=examples_of == "shuffled")
+    part = "test" if examples_of == "to test" else "train"
+    plain = data.feeder(5, part)
+    monkeypatch.setattr(ahead, "LARGE", 0)
+    asking = data.feeder(5, part)
+    for step in range(10):
+        views = [{"x": np.full((5, 16), -1, np.float32)} for _ in range(2)]
+        counts = [f.fill(step, 0, 5, v) for f, v in zip((plain, asking), views, strict=True)]
+        assert counts[0] == counts[1]
+        np.testing.assert_array_equal(views[0]["x"], views[1]["x"])
+
+
+def test_what_is_asked_for_is_read_from_the_disk(tmp_path: Path) -> None:
+    """Rows of four pages: those asked for come into memory, the others do not."""
+    path, page = tmp_path / "rows", mmap.PAGESIZE
+    path.write_bytes(bytes(64 * 4 * page))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            if any(in_memory(mapped)):
+                pytest.skip("this file system has its files in memory")
+            asked = ahead.Ahead([ahead.ExampleFile(str(path), 0, 4 * page)])
+            asked.want([np.array([3, 40]), slice(50, 52)])
+            wanted = [row for row in range(64) if row in (3, 40, 50, 51)]
+            stop = time.monotonic() + 20
+            while (found := rows_in_memory(mapped)) != wanted and time.monotonic() < stop:
+                time.sleep(0.01)
+    assert found == wanted
+
+
+def rows_in_memory(mapped: mmap.mmap) -> list[int]:
+    pages = in_memory(mapped)
+    return [row for row in range(len(pages) // 4) if all(pages[4 * row : 4 * row + 4])]
+
+
+def in_memory(mapped: mmap.mmap) -> list[bool]:
+    """Which pages of a file are in memory."""
+    pages = (ctypes.c_ubyte * (len(mapped) // mmap.PAGESIZE))()
+    address = np.frombuffer(mapped, np.uint8).ctypes.data
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), pages) == 0
+    return [bool(page & 1) for page in pages]
