@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from singac.diagnostics import Diagnostic, Exit, Failed, Place, Span, nearest
+from singac.diagnostics import Diagnostic, Exit, Failed, Place, Span, did_you_mean, nearest
 
 _LISTED = 8  # names of a folder shown at most
 
@@ -72,6 +72,18 @@ def names_in(folder: str) -> list[str]:
         return sorted(n for n in os.listdir(folder or ".") if not n.startswith("."))
     except OSError:
         return []
+
+
+def no_array(name: str, names: Iterable[str], file: str, span: Span | None) -> Failed:
+    """The failure for a file without an array of this name, `span` being where it is named."""
+    help = did_you_mean(name, names) or "the file has no arrays"
+    return lacking(f"there is no array `{name}`", help, file, span)
+
+
+def lacking(message: str, help: str, file: str, span: Span | None) -> Failed:
+    """The failure for a file that has not what the program asks of it."""
+    place = Place(span) if span else None
+    return Failed([Diagnostic("SG0219", message, place, help=help, file=file)])
 
 
 def _first_missing(path: str) -> tuple[str, str]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from singac.diagnostics import Diagnostic, Exit, Failed, Place, did_you_mean
 from singac.settings import Setting, Sort, shape_text
-from singac.sources.damage import damaged, placed
+from singac.sources.damage import damaged, no_array, placed
 from singac.sources.extras import largest_label, library, rows, whole
 from singac.sources.kind import COMMON_SETTINGS, Part, Request, SourceKind, Survey
 
@@ -77,7 +76,7 @@ def _chosen(request: Request, part: Part, path: str) -> dict[str, str]:
         plain = request.text(field)
         found = [n for n in (*_own(plain, part.name), plain) if n in names]
         if not found:
-            raise _absent(request, field, plain, names, path)
+            raise no_array(plain, names, path, request.span_of(field))
         sizes, kind = names[found[0]]
         if not sizes or kind not in "biuf":
             raise damaged("SG0236", f"array `{found[0]}` holds no numbers of examples", path)
@@ -86,13 +85,6 @@ def _chosen(request: Request, part: Part, path: str) -> dict[str, str]:
             raise damaged("SG0225", message, path)
         chosen[field] = found[0]
     return chosen
-
-
-def _absent(request: Request, setting: str, name: str, names: Names, path: str) -> Failed:
-    span = request.span_of(setting)
-    help = did_you_mean(name, names) or "the file has no arrays"
-    message, place = f"there is no array `{name}`", Place(span) if span else None
-    return Failed([Diagnostic("SG0219", message, place, help=help, file=path, exit=Exit.DAMAGED)])
 
 
 def _names(path: str) -> Names:

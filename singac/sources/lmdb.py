@@ -12,6 +12,8 @@ behind the other: the values of the example and its label.
             np.save(record, x)
             np.save(record, y)
             records.put(b"%09d" % k, record.getvalue())
+
+A record that is not of that format is taken for a `Datum` of Caffe (`datum.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from singac.settings import Setting, Sort, shape_text
 from singac.sources.damage import damaged, placed, size_of
+from singac.sources.datum import arrays_of
 from singac.sources.extras import largest_label, library, rows, whole
 from singac.sources.kind import COMMON_SETTINGS, Part, Request, SourceKind, Survey
 from singac.sources.npy import BROKEN
@@ -102,6 +105,8 @@ def _read(path: str, only_last: bool = False) -> dict[str, tuple[tuple[int, ...]
 class _Record:
     """A record and its arrays, each with its bytes: from a header to the first value, to the end.
 
+    Those of a `Datum` have no places.
+
     | start  header  | first  values | end = start  header | first  values | end
     """
 
@@ -116,7 +121,7 @@ class _Record:
         same = len(record) == len(self.record) and all(
             record[start:first] == self.record[start:first] for start, first in self.places
         )
-        if not same or not all(a.flags.c_contiguous for a in self.arrays):
+        if not self.places or not same or not all(a.flags.c_contiguous for a in self.arrays):
             return None
         return [
             np.frombuffer(record, a.dtype, a.size, first).reshape(a.shape)
@@ -148,8 +153,10 @@ def _records(path: str) -> Iterator[Iterator[tuple[bytes, bytes]]]:
 
 def _parsed(path: str, key: bytes, record: bytes) -> _Record:
     """A record of one or two arrays of numbers."""
-    from numpy.lib.format import read_array
+    from numpy.lib.format import MAGIC_PREFIX, read_array
 
+    if record and not record.startswith(MAGIC_PREFIX):
+        return _datum(path, key, record)
     stream, arrays, places = BytesIO(record), list[Any](), list[tuple[int, int]]()
     try:
         while stream.tell() < len(record) and len(arrays) <= len(FIELDS):
@@ -172,13 +179,22 @@ def _parsed(path: str, key: bytes, record: bytes) -> _Record:
     return _Record(record, tuple(arrays), tuple(places))
 
 
+def _datum(path: str, key: bytes, record: bytes) -> _Record:
+    try:
+        return _Record(record, arrays_of(record), ())
+    except ValueError as error:
+        message = f"record {key!r} is neither made of arrays in .npy nor a Datum of Caffe: {error}"
+        help = "np.save writes arrays, one behind the other; convert_imageset uncompressed pictures"
+        raise damaged("SG0252", message, path, help) from None
+
+
 def _told(arrays: Sequence[Numbers]) -> str:
     return " and ".join(f"{a.dtype.name} {shape_text(a.shape or (1,))}" for a in arrays)
 
 
 LMDB = SourceKind(
     name="lmdb",
-    doc="an LMDB database, each record an array in .npy and behind it its label; needs lmdb",
+    doc="an LMDB database, each record an array in .npy and its label, or a Datum; needs lmdb",
     settings=(
         Setting("path", "a database, its folder or its file", sorts=(Sort.PATH,), positional=True),
         *COMMON_SETTINGS,

@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from singac.diagnostics import Diagnostic, Failed, Place, did_you_mean
 from singac.settings import Setting, Sort
 from singac.sources.archive import file_of, is_single, names_of, opened
 from singac.sources.arrays import is_whole
-from singac.sources.damage import damaged, placed
+from singac.sources.damage import damaged, lacking, no_array, placed
 from singac.sources.kind import COMMON_SETTINGS, LabelFacts, Part, Request, SourceKind, Survey
 from singac.sources.npy import Header, read_header, read_values
 
@@ -56,22 +55,16 @@ def _arrays(request: Request, part: str, path: str) -> dict[str, str]:
     if is_single(path):
         if request.get("label") != "none":
             fact = f"{os.path.basename(path)} holds one array and no label"
-            raise _absent(request, "label", fact, "say label = none, or give its folder", path)
+            help = "say label = none, or give its folder"
+            raise lacking(fact, help, path, request.span_of("label"))
         return {"features": names[0]}
     fields = ["features"] if request.get("label") == "none" else ["features", "label"]
     of_part = f"{request.text('features')}_{part}" in names
     wanted = {f: request.text(f) + (f"_{part}" if of_part else "") for f in fields}
     for field, name in wanted.items():
         if name not in names:
-            help = did_you_mean(name, names) or "the file has no arrays"
-            raise _absent(request, field, f"there is no array `{name}`", help, path)
+            raise no_array(name, names, path, request.span_of(field))
     return wanted
-
-
-def _absent(request: Request, setting: str, message: str, help: str, path: str) -> Failed:
-    span = request.span_of(setting)
-    place = Place(span) if span else None
-    return Failed([Diagnostic("SG0219", message, place, help=help, file=path)])
 
 
 # -- reading ---------------------------------------------------------------------------------------

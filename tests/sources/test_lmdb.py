@@ -69,17 +69,49 @@ def test_one_array_a_record_is_data_without_labels(tmp_path: Path, block: MakeBl
     assert [f.name for f in data.facts.fields] == ["features"]
 
 
+# Messages as Caffe's converters write them: a byte for the field, then a number or a length.
+SIZES = b"\x08\x03\x10\x01\x18\x02"  # 3 channels, height 1, width 2
+BYTES, LABEL = b"\x22\x06" + bytes(range(250, 256)), b"\x28\xac\x02"  # label 300
+FLOATS = np.arange(6, dtype="<f4") / 4 - 1
+
+
+@pytest.mark.parametrize("way", ["bytes", "floats", "packed", "unlabelled"])
+def test_datums_of_caffe(way: str, tmp_path: Path, block: MakeBlock) -> None:
+    each = b"".join(b"\x35" + value.tobytes() for value in FLOATS)
+    message = {
+        "bytes": SIZES + BYTES + LABEL + b"\x38\x00",
+        "floats": LABEL + SIZES + each,
+        "packed": SIZES + b"\x32\x18" + FLOATS.tobytes() + LABEL,
+        "unlabelled": SIZES + BYTES,
+    }[way]
+    save(tmp_path / "d", [message, message])
+    data = block("lmdb", path="d")
+    fields = [(f.name, f.shape) for f in data.facts.fields]
+    parts = read(data.request)["train"]
+    assert fields == [("features", (3, 1, 2)), ("label", (1,))][: 1 + (way != "unlabelled")]
+    wanted = FLOATS if way in ("floats", "packed") else np.arange(250, 256)
+    np.testing.assert_array_equal(parts["features"], [wanted, wanted])
+    if way != "unlabelled":
+        np.testing.assert_array_equal(parts["label"], [[300], [300]])
+
+
 GOOD = record(X[0], Y[0])
 # fmt: off
 FAULTS = {
     "no records":    ([], "there are no records"),
-    "no array":      ([GOOD, b"pickled"], "record b'000000001' is not made of arrays in .npy"),
+    "no array":      ([GOOD, b"pickled"], "is neither made of arrays in .npy nor a Datum of Caffe"),
     "cut short":     ([GOOD, GOOD[:-3]], "record b'000000001' is not made of arrays in .npy"),
     "objects":       ([record(np.array([{}]))], "Object arrays cannot be loaded"),
     "words":         ([record(np.array(["a"]))], "holds str32 1, no numbers"),
     "other sizes":   ([GOOD, record(X[0, 0], Y[0])], "holds float64 3 and int64 1, the first "),
     "three arrays":  ([record(*X[:3])], "record b'000000000' holds 3 arrays or more"),
     "an empty one":  ([record(X[0]), b""], "record b'000000001' holds no arrays"),
+    "a Datum first": ([SIZES + BYTES, GOOD], "and int64 1, the first uint8 3x1x2"),
+    "a picture":     ([SIZES + BYTES + b"\x38\x01"], "whose data is a compressed picture"),
+    "too few":       ([SIZES + b"\x22\x02ab"], "a Datum of 3 x 1 x 2 with 2 values"),
+    "half a Datum":  ([SIZES + BYTES[:-1]], "no whole message of Protocol Buffers"),
+    "half a number": ([SIZES + b"\x28\xac"], "no whole message of Protocol Buffers"),
+    "another field": ([SIZES + BYTES + b"\x4a\x01a"], "a Datum has no field 9 of bytes"),
     "not finite":    ([record(X[0] + np.inf, Y[0])], "value 1 of example 1, inf, is not finite"),
 }
 # fmt: on
