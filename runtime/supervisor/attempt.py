@@ -55,9 +55,9 @@ def attempt(
         )
         own = Belongings(started.pid, f"{channel.VARIABLE}={listener.address}")
         try:
-            with own.looking():  # the plan is read while the processes start
-                read = plan()
-            run = Attempt(job, read, started, own, listener, progress, account, signals)
+            own.await_ranks(0 if job.hosts else 1 if job.inside else job.processes)
+            # The plan is read while the processes start.
+            run = Attempt(job, plan(), started, own, listener, progress, account, signals)
             end = run.watch()
         finally:
             own.remove()
@@ -262,7 +262,7 @@ class Attempt:
 
     def _first_of(self, candidates: Sequence[int]) -> Verdict:
         """One of these was the first to end; how they did the launcher has told."""
-        told = endings.statuses(self._job.logs / LAUNCHER_LOG, self._job)
+        told = endings.statuses(self._job.logs / LAUNCHER_LOG, self._job) | self._own.statuses
         first, *others = endings.first(candidates, told)
         log = self._job.log(first)
         if first in told:

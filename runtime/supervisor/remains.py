@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,8 @@ SHARED_MEMORY = "/dev/shm/"
 MADE_BY_MPI = ("mpich_shm_", "ucx_shm_posix_")
 DELETED = " (deleted)"
 PATIENCE_SECONDS = 2.0
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.002
+START_SECONDS = 1.0
 
 
 def mapped_files(pid: int | str) -> list[str]:
@@ -95,7 +95,8 @@ class Belongings:
     """The processes and files of one run, as far as they have been seen; `root` is the launcher.
 
     Whatever it starts has `mark`, `NAME=value`, in its environment. `watched` are the ranks whose
-    end will be seen when it comes; of one that had ended before nobody knows when.
+    end will be seen when it comes; of one that had ended before nobody knows when. `statuses` are
+    those for wait(2) of ranks that have ended, unless the launcher was sooner to ask for one.
     """
 
     def __init__(self, root: int, mark: str) -> None:
@@ -105,6 +106,7 @@ class Belongings:
         self._ends = select.epoll()
         self.ranks: dict[int, int] = {}
         self.watched: set[int] = set()
+        self.statuses: dict[int, int] = {}
         self.files: list[str] = []
         self._before = mpi_files()
         self._open(root)
@@ -125,8 +127,12 @@ class Belongings:
         The kernel queues them so; and of a process that a parent has learnt of, and killed others
         for, the descriptor was readable before.
         """
-        ranks = {self._handles[pid]: rank for pid, rank in self.ranks.items()}
-        return [ranks[handle] for handle, _ in self._ends.poll(0)]
+        pids = {self._handles[pid]: pid for pid in self.ranks}
+        ended = [pids[handle] for handle, _ in self._ends.poll(0)]
+        for pid in ended:
+            if (status := status_of(pid)) is not None:
+                self.statuses[self.ranks[pid]] = status
+        return [self.ranks[pid] for pid in ended]
 
     def add(self, pid: int, rank: int) -> None:
         self._open(pid)
@@ -148,22 +154,14 @@ class Belongings:
         self.look()
         kill({pid: self._handles[pid] for pid in self.ranks})
 
-    @contextlib.contextmanager
-    def looking(self) -> Iterator[None]:
-        """Go on looking while this thread does something else."""
-        done = threading.Event()
-
-        def look() -> None:
-            while not done.wait(LOOK_SECONDS):
-                self.look()
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def await_ranks(self, count: int) -> None:
+        """Return when so many have been seen, or the launcher ends, or takes long."""
+        stop = time.monotonic() + START_SECONDS
+        while len(self.ranks) < count and time.monotonic() < stop:
+            if has_ended(self.launcher):
+                return
+            time.sleep(LOOK_SECONDS)
+            self.look()
 
     def look(self) -> None:
         """Take in what has started and what it maps; for the time before processes tell."""
@@ -245,6 +243,12 @@ def started_at(pid: int) -> int:
     """When a process started, in ticks since the machine did; 0 when it is gone."""
     fields = _fields(pid)
     return int(fields[19]) if fields and fields[0] not in "ZX" else 0
+
+
+def status_of(pid: int) -> int | None:
+    """How a process has ended that nobody has waited for yet."""
+    fields = _fields(pid)
+    return int(fields[49]) if fields and fields[0] == "Z" else None
 
 
 def _state(pid: int) -> str:

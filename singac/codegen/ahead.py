@@ -6,11 +6,13 @@ copies of this one, which has loaded the generators already.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -21,6 +23,8 @@ from singac.codegen.table import RUN
 from singac.layers.access import flat
 from singac.layers.operations import Convolution, Product
 from singac.plan.plan import FOLLOW, Plan
+
+SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2), which Linux alone has
 
 
 def compile_all(plans: Sequence[Plan]) -> None:
@@ -49,16 +53,42 @@ def _kernels(missing: Sequence[Kernel]) -> None:
     processes = min(len(missing), len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)
     if processes > 1:
         try:
-            with ProcessPoolExecutor(
-                processes, multiprocessing.get_context("fork"), signal.signal,
-                (signal.SIGINT, signal.SIG_IGN),
-            ) as pool:  # fmt: skip
-                list(pool.map(_compile, missing))
+            _side_by_side(missing, processes)
             return
         except BrokenProcessPool:
             pass  # one was killed, for want of memory perhaps: one after the other, then
     for one in missing:
         _compile(one)
+
+
+def _side_by_side(missing: Sequence[Kernel], processes: int) -> None:
+    forked = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, forked, _begin, (os.getpid(),))
+    try:
+        with _without_interrupts():  # forking would lose one; and what is forked is to hear none
+            results = pool.map(_compile, missing)
+        list(results)
+    except BaseException:
+        # Ctrl-C waits for nothing that they have begun: they end with this process.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _begin(parent: int) -> None:
+    """Live no longer than who needs the results, however that ends."""
+    ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _compile(kernel: Kernel) -> None:
