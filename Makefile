@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 
-.PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-hosts campaign-async \
+.PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-failures campaign-async \
         campaign-partition campaign-checkpoints campaign-hosts
 
 check: lint test
@@ -44,6 +44,10 @@ campaign-kill:
 	PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --scene any --count 100
 	for scene in start saving trains groups supervisor; do \
 	    PYTHONPATH=.:tests/runtime $(PYTHON) -m kills --scene $$scene --count 20 || exit 1; done
+
+# Every kind of process fails in every way, on 1 to 8 processes: soon over, well told, nothing left.
+campaign-failures:
+	PYTHONPATH=.:tests/runtime $(PYTHON) -m campaign_failures --count 20
 
 # Crashes at every point of a writing, and a thousand damaged checkpoints.
 campaign-checkpoints:
