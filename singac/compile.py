@@ -76,9 +76,11 @@ def compile_test(model: Model, watched: Sequence[str]) -> Plan:
     return plan
 
 
-def check(source: Source, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
+def check(
+    source: Source, choices: Choices, cache: str | None = None, machine: Machine = BUILT_IN
+) -> list[Diagnostic]:
     """Every diagnostic of a text, syntax errors raised as `Failed`."""
-    return cut.check(parse(source), choices, cache)
+    return cut.check(parse(source), choices, cache, machine)
 
 
 def _digest(model: Model, net: PartitionedNet) -> str:

@@ -69,6 +69,14 @@ def test_a_file_that_is_not_there_is_told(file: Path, capsys: pytest.CaptureFixt
     assert "error[SG0607]: rates cannot be read: No such file" in capsys.readouterr().err
 
 
+def test_a_check_goes_by_the_rates_too(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates.write(replace(SLOW_NETWORK, room=1000), file)
+    words = ["check", MLP, "-np", "2", "--partition", "auto", "--calibration"]
+    assert main([*words, str(file)]) == 1
+    assert "error[SG0306]: `mlp` does not fit in 1,000 bytes a worker" in capsys.readouterr().err
+    assert main([*words, "built-in"]) == 0
+
+
 def test_a_plan_names_the_rates_it_was_chosen_by(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "plan.json"
     words = ["plan", MLP, "-np", "2", "--partition", "auto", "--format", "json", "-o", str(out)]

@@ -75,14 +75,16 @@ class PartitionedNet:
         return tuple(s for s in self.sublayers if s.worker == worker)
 
 
-def check(program: tree.Program, choices: Choices, cache: str | None = None) -> list[Diagnostic]:
+def check(
+    program: tree.Program, choices: Choices, cache: str | None = None, machine: Machine = BUILT_IN
+) -> list[Diagnostic]:
     """Every diagnostic of a program, whether of what it says or of how it is to be cut."""
     found = resolve.check(program, choices, cache)
     if any(d.severity == "error" for d in found):
         return found
     try:
         for model in resolve.resolve(program, choices, cache):
-            partition(model)
+            partition(model, machine)
     except Failed as failed:
         found += [d for d in failed.diagnostics if not _asks_for_a_choice(d, choices)]
     return found

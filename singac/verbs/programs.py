@@ -14,6 +14,7 @@ from singac.verbs.common import (
     changes_of,
     choices_of,
     data_folder,
+    machine_of,
     replace_file,
 )
 
@@ -38,7 +39,8 @@ def _diagnostics(path: str, arguments: Arguments) -> Sequence[Diagnostic]:
     from singac.syntax.read import read
 
     try:
-        return compiler.check(read(path), choices_of(arguments), data_folder())
+        machine = machine_of(arguments)
+        return compiler.check(read(path), choices_of(arguments), data_folder(), machine)
     except Failed as failed:
         return failed.diagnostics
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from singac.partition.partition import partition
 from singac.partition.solve import Arrow, Problem, cheapest
 from singac.partition.split import split
 from singac.report.screen import show
+from singac.syntax import tree
 from singac.syntax.parse import parse
 from singac.syntax.read import read
 from tests.partition.nets import case
@@ -31,6 +33,7 @@ from tests.partition.test_cuts import agree
 from tests.programs import POINTS, diagnostics, model, plan_of, small, source
 
 ROOT = Path(__file__).resolve().parents[2]
+MODELS = sorted(p for p in ROOT.glob("models/*.singa") if p.stem != "clusters")
 INFINITE = float("inf")
 MOVING = Machine("test", arithmetic=INFINITE, memory=INFINITE, exchange=1.0, latency=0.0)
 WIDE = """
@@ -170,25 +173,47 @@ def ways_of(made: Model, machine: Machine = BUILT_IN) -> Ways:
     return priced(made, checked(made, Report()), rows, machine)
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_no_partition_is_expected_to_be_faster(seed: int) -> None:
-    """All on batch, all on feature that can be, the same with sums on input, one by hand."""
-    drawn = case(seed)
-    workers = max(drawn.workers, 2)
-    made = on_auto(replace(drawn, batch=8 * workers).text, workers)
+def check_cheapest(made: Model, by_hand: Mapping[str, str]) -> None:
+    """Nothing is expected to be faster than what is chosen: not all layers on batch, on feature or
+    on input where they can be, nor at one worker, nor dense layers alone on feature, nor a
+    partition written by hand.
+    """
     ways = ways_of(made)
     found, cuts = chosen(made)
-    by_hand = dict(rule.split(" ", 1) for rule in drawn.rules.splitlines())
-    hybrid = tuple(
-        ways.number(k, by_hand.get(layer.name, "").removeprefix("on ")) or 0
-        for k, layer in enumerate(ways.layers)
+    dense = [x.kind is not None and x.kind.name == "dense" for x in ways.layers]
+    wide = tuple(
+        ways.number(k, "feature") or 0 if is_dense else 0 for k, is_dense in enumerate(dense)
     )
-    others = [*(ways.uniform(d) for d in Dimension), ways.uniform("at 0"), hybrid]
+    hybrid = tuple(ways.number(k, by_hand.get(x.name, "")) or 0 for k, x in enumerate(ways.layers))
+    others = [*(ways.uniform(d) for d in Dimension), ways.uniform("at 0"), wide, hybrid]
     best = min(ways.problem.total(o) for o in others if ways.problem.is_offered(o))
     assert found.seconds <= best + 2e-9
     own = tuple(ways.number(k, cuts.get(x.name, "")) or 0 for k, x in enumerate(ways.layers))
     assert found.seconds == pytest.approx(ways.problem.total(own), abs=1e-9)
     assert found.on_batch == pytest.approx(ways.problem.total(ways.uniform("batch")), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_partition_is_expected_to_be_faster(seed: int) -> None:
+    drawn = case(seed)
+    workers = max(drawn.workers, 2)
+    made = on_auto(replace(drawn, batch=8 * workers).text, workers)
+    rules = (rule.split(" ", 1) for rule in drawn.rules.splitlines())
+    check_cheapest(made, {name: rule.removeprefix("on ") for name, rule in rules})
+
+
+@pytest.mark.parametrize("workers", [2, 4, 7])
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_nor_of_any_model(path: Path, workers: int) -> None:
+    program = parse(read(str(path)))
+    texts: dict[str, str] = {}
+    if any(isinstance(i, tree.Partition) and i.name.text == "hybrid" for i in program.items):
+        (ruled,) = resolve(program, Choices(np=workers, partition="hybrid"))
+        assert ruled.rules is not None, "it has been asked for"
+        texts = {name: cut.text for name, cut in ruled.rules.cuts.items()}
+    for made in resolve(program, Choices(np=workers, partition=AUTO)):
+        if partition(made).chosen is not None:
+            check_cheapest(made, texts)
 
 
 @pytest.mark.parametrize("seed", [3, 8])
