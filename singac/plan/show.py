@@ -118,13 +118,16 @@ def member(number: int | None, size: int, groups: int) -> str:
 
 def _process_lines(process: Process) -> str:
     memory = process.memory
+    sent, received = process.narrower_sent, process.narrower_received
+    narrower = f"in messages {size(sent)} and {size(received)} less" if sent or received else ""
     return "\n".join(
         (
             f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
             f"gradients {size(memory.gradients)}, states {size(memory.states)}, "
             f"mail {size(memory.mail)}, of others {size(memory.others)}",
+            f"where processes share no memory: {size(memory.messages)} in all",
             f"a step: {process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent, "
-            f"{size(process.bytes_received)} received",
+            f"{size(process.bytes_received)} received" + (f"; {narrower}" if narrower else ""),
         )
     )
 
