@@ -15,7 +15,7 @@ from singac.plan.phase import Phases
 from singac.plan.plan import Buffer, Memory, Seat, Slice, Space, Topology, padded
 from singac.plan.window import touched
 
-FLOAT_BYTES = 4
+FLOAT_BYTES, WORD_BYTES = 4, 8
 SPARED = {"float32": 0, "bf16": 2}  # bytes of each value of a gradient in a message
 
 
@@ -95,10 +95,17 @@ class _Costs:
             own,
             arena=self._arena(),
             mail=train.boxes,
+            data=self._data(),
             others=own.others + train.received,
             tests=test.boxes + test.received,
-            messages=self._by_messages() + train.sent + train.received,
+            messages=self._by_messages() + self._data() + train.sent + train.received,
         )
+
+    def _data(self) -> int:
+        """The order of an epoch, and the random numbers that it is drawn by, a word an example."""
+        facts, carries = self.model.dataset.facts, self.model.train.training.carry
+        shuffles = self.member is not None and facts.shuffle and not carries
+        return 2 * WORD_BYTES * facts.train if shuffles else 0
 
     def _arena(self) -> int:
         if self.member is None:
@@ -125,8 +132,9 @@ class _Costs:
         others = sum(s.floats * (len(s.workers_of(size)) - self._has(s)) for s in self.owned)
         if self.seat.rank == 0:
             others += max(self.floats - params, 0) + (self.floats - owned) * self.states
-        found = (params, has, owned * self.states, 0, others)
-        return Memory(0, *(FLOAT_BYTES * floats for floats in found))
+        floats = (params, has, owned * self.states)
+        params, gradients, states = (FLOAT_BYTES * count for count in floats)
+        return Memory(0, params, gradients, states, others=FLOAT_BYTES * others)
 
     def _by_messages(self) -> int:
         """Where no memory is shared: its arena, params and states whole, its gradients, and room

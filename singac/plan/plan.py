@@ -211,7 +211,8 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes a process touches in its steps; `mail` is what it sends to the workers of its group.
+    """Bytes a process touches in its steps; `mail` is what it sends to the workers of its group,
+    `data` the order of its examples; these themselves are pages of files.
 
     `others` are not its own: gradients and mail that it reads where other processes of its node
     have them. The first process also fills all params and states there are. `tests` come on top
@@ -224,6 +225,7 @@ class Memory:
     gradients: int
     states: int
     mail: int = 0
+    data: int = 0
     others: int = 0
     tests: int = 0
     messages: int = 0
@@ -240,7 +242,7 @@ class Memory:
 
     @property
     def own(self) -> int:
-        return self.arena + self.params + self.gradients + self.states + self.mail
+        return self.arena + self.params + self.gradients + self.states + self.mail + self.data
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,12 @@ def test_bytes_of_gradients_and_params() -> None:
 
 def test_memory_of_a_process() -> None:
     servers = "cluster apart { 1 worker group of 2\n 1 server group of 1\n servers = separate }\n"
-    first, worker, server = made(3, servers).processes
+    plan = made(3, servers)
+    first, worker, server = plan.processes
     assert worker.memory.params == worker.memory.gradients == PARAM_FLOATS * 4
     assert worker.memory.states == worker.memory.others == first.memory.others == 0
     assert server.memory.others == 2 * PARAM_FLOATS * 4, "what two workers push"
     assert (server.memory.arena, server.memory.gradients) == (0, 0)
     assert server.memory.params == PARAM_FLOATS * 4
-    assert worker.memory.total == PARAM_FLOATS * 8 + worker.memory.arena
+    assert worker.memory.data == 2 * 8 * plan.data.train, "the order of the examples"
+    assert worker.memory.total == PARAM_FLOATS * 8 + worker.memory.arena + worker.memory.data
