@@ -194,7 +194,7 @@ def first_fault(block: Block, table: Table, otherwise: str) -> Failed:
         for column, cell in enumerate(cells, 1):
             fault = _fault_of(cell)
             if fault:
-                return _bad_cell(fault, number, column, table)
+                return _bad_cell(fault, number, column, table, _hint(cell, number, table))
     return damaged("SG0233", f"in the lines from {block.line} on, {otherwise}", table.path)
 
 
@@ -212,20 +212,29 @@ def _fault_of(cell: str) -> str | None:
 
 
 def _ragged(number: int, line: str, cells: int, table: Table) -> Failed:
+    message = f"line {number} has {_columns(cells)}, the first line has {table.columns}"
+    return damaged("SG0232", message, table.path, _other_separator(line, cells, table))
+
+
+def _other_separator(line: str, cells: int, table: Table) -> str | None:
     others = (s for s in _OTHER_SEPARATORS if s != table.separator and s in line)
     other = next(others, None) if cells == 1 else None
-    return damaged(
-        "SG0232",
-        f"line {number} has {_columns(cells)}, the first line has {table.columns}",
-        table.path,
-        f"it has the separator {other!r}: write `separator`" if other else None,
-    )
+    return f"it has the separator {other!r}: write `separator`" if other else None
 
 
-def _bad_cell(fault: str, line: int, column: int, table: Table) -> Failed:
+def _hint(cell: str, line: int, table: Table) -> str | None:
+    """What may be meant by a cell that is no number."""
+    if line == 1:
+        return "a header is a first line without any number"
+    if other := _other_separator(cell, table.columns, table):
+        return other
+    words = any(c.isalpha() for c in cell)
+    return "a csv holds numbers: write classes as 0, 1, 2, ..." if words else None
+
+
+def _bad_cell(fault: str, line: int, column: int, table: Table, hint: str | None) -> Failed:
     name = f" ({table.names[column - 1]})" if table.names else ""
     code = "SG0234" if "finite" in fault or "large" in fault else "SG0233"
-    hint = "a header is a first line without any number" if line == 1 else None
     return damaged(code, f"line {line}, column {column}{name}: {fault}", table.path, hint)
 
 

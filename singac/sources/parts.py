@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from singac.diagnostics import Diagnostic, Failed, Place
@@ -23,10 +24,13 @@ def held_out_counts(request: Request, examples: int) -> dict[str, int]:
             continue
         counts[name] = round(fraction * examples)
         if counts[name] == 0:
-            raise _unfit(request, name, f"{fraction:g} of {examples} examples is no example")
+            least = f"{name} = {math.ceil(100 / examples) / 100:g} holds out one"
+            message = f"{fraction:g} of {examples} examples is no example"
+            raise _unfit(request, name, message, least if examples > 1 else None)
     if sum(counts.values()) >= examples:
         taken = " + ".join(str(c) for c in counts.values())
-        raise _unfit(request, next(iter(counts)), f"{taken} of {examples} examples leave none")
+        message = f"{taken} of {examples} examples leave none"
+        raise _unfit(request, next(iter(counts)), message, "hold out less: some are to train on")
     return counts
 
 
@@ -58,6 +62,6 @@ def fixed_permutation(examples: int) -> NDArray[np.intp]:
     return np.argsort(np.random.Philox(key=0).random_raw(examples), kind="stable")
 
 
-def _unfit(request: Request, name: str, message: str) -> Failed:
+def _unfit(request: Request, name: str, message: str, help: str | None) -> Failed:
     span = request.span_of(name)
-    return Failed([Diagnostic("SG0213", message, Place(span) if span else None)])
+    return Failed([Diagnostic("SG0213", message, Place(span) if span else None, help=help)])

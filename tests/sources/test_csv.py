@@ -205,6 +205,22 @@ def test_another_separator_is_seen(block: MakeBlock, write: Write) -> None:
     assert "';'" in fault.help
 
 
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        (b"a;b\n1;2\n", "it has the separator ';': write `separator`"),
+        (b"a,b\n1,cat\n", "a csv holds numbers: write classes as 0, 1, 2, ..."),
+        (b"a,b\n1,1_0\n", None),
+    ],
+)
+def test_what_a_cell_may_mean_is_told(
+    text: bytes, help: str | None, block: MakeBlock, write: Write
+) -> None:
+    write(text)
+    fault = block("csv", path="t.csv").fault
+    assert (fault.code, fault.help) == ("SG0233", help)
+
+
 # -- mistakes in the block -------------------------------------------------------------------------
 
 # fmt: off
