@@ -108,7 +108,7 @@ class Attempt:
         self._selector.register(own.ends, EVENT_READ, self._ranks_ended)
         checkpoint.remove_unfinished(job.checkpoints)
         self._watchdog = Watchdog(plan, progress, own)
-        self._launcher_watch = LauncherWatch(own, self._watchdog.limit)
+        self._launcher_watch = LauncherWatch(own, self._watchdog.limit, job.inside)
 
     def watch(self) -> Verdict:
         """Listen until the attempt has ended, one way or another."""
@@ -327,8 +327,11 @@ class Attempt:
             return None
         if cause != SUSPENDED:
             return verdict.failed("the launcher", self._account.step, cause)
+        return self._launcher_stalled()
+
+    def _launcher_stalled(self) -> Verdict:
         limit, told = self._watchdog.limit, self._stacks(None)
-        return verdict.stalled("the launcher", self._account.step, cause, limit, told)
+        return verdict.stalled("the launcher", self._account.step, SUSPENDED, limit, told)
 
     def _without_launcher(self) -> Verdict:
         """The launcher has ended before all processes had."""
@@ -370,6 +373,8 @@ class Attempt:
         if host := self.abroad.silent(silent, self._finished, seconds - SAME_SECONDS):
             return self._lost_host(host, f"no sign of life for {seconds:.0f} s", Exit.STALLED)
         suspended = self._watchdog.is_suspended(silent)
+        if not suspended and self._launcher_watch.is_suspended():
+            return self._launcher_stalled()  # processes that start wait for it
         doing = SUSPENDED if suspended else DOING[standing.phase]
         told = self._stacks(silent)
         return verdict.stalled(self._who(silent), standing.step, doing, seconds, told)

@@ -74,20 +74,28 @@ class Watchdog:
 
 
 class LauncherWatch:
-    """Looks at the launcher and its agents, which need not notice each other's end."""
+    """Looks at the launcher and its agents, which need not notice each other's end.
 
-    def __init__(self, own: Belongings, limit: float) -> None:
+    Inside another launcher its agent is the parent of this process.
+    """
+
+    def __init__(self, own: Belongings, limit: float, inside: bool) -> None:
         self._own, self._limit = own, limit
+        self._parent = os.getppid() if inside else None
         self._fit = time.monotonic()
 
     def fault(self) -> str | None:
         """What has been wrong for so long that it will not pass: LOST or SUSPENDED."""
         now = time.monotonic()
-        if self._own.lost_agent():
+        if self._own.lost_agent() or self._parent not in (None, os.getppid()):
             wrong, patience = LOST, LAST_WORDS_SECONDS
-        elif any(remains.is_stopped(pid) for pid in self._own.launching()):
+        elif self.is_suspended():
             wrong, patience = SUSPENDED, self._limit
         else:
             self._fit = now
             return None
         return wrong if now - self._fit > patience else None
+
+    def is_suspended(self) -> bool:
+        """Whether the launcher or an agent of it is suspended by a signal."""
+        return any(remains.is_stopped(pid) for pid in self._own.launching())

@@ -10,12 +10,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 from namespaces import Cluster, unavailable
 
 from runtime import inside
 from runtime.inside import Guest
 from runtime.supervisor import launcher
+from runtime.supervisor.remains import mapped_files
 from singac.diagnostics import Failed
 
 ROOT = Path(__file__).parents[2]
@@ -73,24 +75,45 @@ def test_what_does_not_fit_is_told_once_and_ends_all(
     assert told in err
 
 
-@pytest.mark.slow
-def test_sigterm_saves_and_ends_and_a_failure_is_named(folder: Path) -> None:
+def training(folder: Path) -> subprocess.Popen[str]:
+    """A long job that has done some steps."""
     job = start(command(folder, 2, "--set", "train.steps=10000000"), folder)
     metrics = folder / "r" / "metrics.jsonl"
     stop = time.monotonic() + 60
     while not metrics.exists() or '"step"' not in metrics.read_text():
         assert time.monotonic() < stop, job.communicate(timeout=1)[1]
         time.sleep(0.05)
+    return job
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_ends_and_a_failure_is_named(folder: Path) -> None:
+    job = training(folder)
     job.send_signal(signal.SIGTERM)
     job.communicate(timeout=30)
     assert job.returncode == 143
-    assert '"status": "terminated"' in metrics.read_text().splitlines()[-1]
+    assert '"status": "terminated"' in (folder / "r/metrics.jsonl").read_text().splitlines()[-1]
     assert list((folder / "r" / "checkpoints").iterdir())
 
     failing = start(command(folder, 2), folder, SINGAC_FAULT="rank=1,step=5,kind=raise")
     _, err = failing.communicate(timeout=30)
     assert failing.returncode == 1
     assert "process 1 (worker 1, server 1) failed at step 5: runtime.process.faults" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["mpiexec", "hydra_pmi_proxy"])
+def test_nothing_is_left_when_the_launcher_is_killed(which: str, folder: Path) -> None:
+    job = training(folder)
+    outer = psutil.Process(job.pid)
+    started = outer.children(recursive=True)
+    (killed,) = (p for p in (outer, *started) if p.name().startswith(which))
+    files = [name for p in started for name in mapped_files(p.pid)]
+    killed.kill()
+    assert files
+    assert psutil.wait_procs(started, timeout=5)[1] == []
+    assert not any(map(os.path.exists, files))
+    job.communicate(timeout=5)
 
 
 @pytest.mark.slow

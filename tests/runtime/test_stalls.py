@@ -61,3 +61,14 @@ def test_a_process_suspended_while_it_starts_is_the_one_that_is_named(tmp_path: 
     finished = running.finish(15)
     assert finished.code == 124
     assert "process 1 (worker 1, server 1) has stalled at step 0: suspended" in finished.last_line
+
+
+def test_a_launcher_suspended_while_processes_start_is_the_one_that_is_named(
+    tmp_path: Path,
+) -> None:
+    running = Running(nets.plan(2, 2, steps=LONG), tmp_path, SINGAC_STALL_SECONDS="2")
+    running.wait_for(lambda: len(running.ranks()) == 2)
+    running.launchers("hydra_pmi_proxy")[0].suspend()
+    finished = running.finish(15)
+    assert finished.code == 124
+    assert "the launcher has stalled at step 0: suspended by a signal" in finished.last_line
