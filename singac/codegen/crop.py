@@ -106,7 +106,7 @@ def _window(frame: Frame, operation: Crop | CropGradient, example: ir.Value) -> 
         return _Window(line, column, ir.Constant(ir.IntType(1), 0))
     place = frame.place_of_draw(example, frame.buffers[operation.out].steps)
     number = builder.mul(place, i64(4))
-    drawn = philox.uniform(builder, frame.seed, operation.stream, frame.step, number)
+    drawn = philox.uniform(builder, frame.seed, operation.stream, frame.step, number, True)
     line, column = (_below(builder, drawn, k, count) for k, count in enumerate(places))
     coin = builder.extract_element(drawn, i32(2))
     heads = builder.fcmp_ordered("<", coin, f32(0.5 if operation.mirror else 0.0))

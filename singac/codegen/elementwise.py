@@ -242,9 +242,10 @@ def _leaf(
             known = values.get(name)
             return load(builder, frame.place(name, row, column)) if known is None else known
         case Draw(stream, steps, first, whole):
-            example = row if whole else frame.place_of_draw(row, steps)
-            element = builder.add(builder.mul(example, i64(whole or columns)), column)
+            example, width = (row, whole) if whole else (frame.place_of_draw(row, steps), columns)
+            element = builder.add(builder.mul(example, i64(width)), column)
             element = builder.add(element, i64(first))
-            return philox.uniform(builder, frame.seed, stream, frame.step, element)
+            aligned = width % philox.WORDS_A_BLOCK == first % philox.WORDS_A_BLOCK == 0
+            return philox.uniform(builder, frame.seed, stream, frame.step, element, aligned)
         case Scalar(name):
             raise AssertionError(f"the scalar {name} has no meaning in a layer")

@@ -4,10 +4,13 @@ A number depends on its place alone: element e of stream s at a step is word e %
 
     philox(counter = (e / 4 low, e / 4 high, step low, step high), key = (seed low, s))
 
-16 consecutive elements from any e on touch 5 blocks of 4 words at most:
+16 consecutive elements from any e on touch 5 blocks of 4 words at most, and 4 if e begins one:
 
     block      e/4       e/4 + 1   e/4 + 2   e/4 + 3   e/4 + 4
     words    . . [ x x   x x x x   x x x x   x x x x   x x ] .
+
+A block is computed in a lane of 64 bits, for a product of words has as many. Of what stands for a
+word the low half counts; the high half is whatever was left there.
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from llvmlite import ir
 from singac.codegen.ir import (
     FLOAT_BYTES,
     I32,
+    I64,
     INTS,
     LANES,
     VECTOR,
@@ -32,84 +36,97 @@ from singac.codegen.ir import (
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-
-# Blocks computed at once: 5 are needed, 8 fill a vector.
-BLOCKS = 8
-WORDS = ir.VectorType(I32, BLOCKS)
-WIDE = ir.VectorType(ir.IntType(64), BLOCKS)
+WORDS_A_BLOCK = 4
+LOW_HALF = 0xFFFFFFFF
 
 
 def uniform(
-    builder: ir.IRBuilder, seed: ir.Value, stream: int, step: ir.Value, element: ir.Value
+    builder: ir.IRBuilder,
+    seed: ir.Value,
+    stream: int,
+    step: ir.Value,
+    element: ir.Value,
+    aligned: bool = False,
 ) -> ir.Value:
     """Numbers of elements `element` to `element` + 15: multiples of 2 ** -24 in [0, 1).
 
-    Seed, step and element are 64-bit; of the seed the low half counts.
+    Seed, step and element are 64-bit; of the seed the low half counts. `aligned` says that the
+    element is a multiple of 4, which halves the work.
     """
-    words = _consecutive_words(builder, seed, stream, step, element)
+    key = [builder.trunc(seed, I32), i32(stream)]
+    first = builder.lshr(element, i64(2))
+    if aligned:
+        (words,) = _words(builder, key, step, first, LANES // WORDS_A_BLOCK)
+    else:
+        # They go through memory, where a vector may begin at any of them.
+        room = slot(builder, ir.ArrayType(INTS, 2))
+        for i, some in enumerate(_words(builder, key, step, first, 2 * LANES // WORDS_A_BLOCK)):
+            builder.store(some, offset(builder, room, i * VECTOR_BYTES), align=VECTOR_BYTES)
+        begin = offset(builder, room, builder.and_(element, i64(3)), FLOAT_BYTES)
+        words = builder.load(begin, align=FLOAT_BYTES, typ=INTS)
     mantissas = builder.lshr(words, ints(8))
     return builder.fmul(builder.sitofp(mantissas, VECTOR), vector(2.0**-24))
 
 
-def _consecutive_words(
-    builder: ir.IRBuilder, seed: ir.Value, stream: int, step: ir.Value, element: ir.Value
-) -> ir.Value:
-    first = builder.lshr(element, i64(2))
-    following = ir.Constant(WIDE, list(range(BLOCKS)))
-    block = builder.add(_splat(builder, first, WIDE), following)
-    counter = [*_halves(builder, block), *_halves(builder, _splat(builder, step, WIDE))]
-    words = _philox(builder, counter, [builder.trunc(seed, I32), i32(stream)])
-    # The words go through memory, where a vector may begin at any of them.
-    room = slot(builder, ir.ArrayType(INTS, 2))
-    for i, vector_of_words in enumerate(_in_order(builder, words)):
-        builder.store(vector_of_words, offset(builder, room, i * VECTOR_BYTES), align=VECTOR_BYTES)
-    begin = offset(builder, room, builder.and_(element, i64(3)), FLOAT_BYTES)
-    return builder.load(begin, align=FLOAT_BYTES, typ=INTS)
+def _words(
+    builder: ir.IRBuilder, key: Sequence[ir.Value], step: ir.Value, first: ir.Value, count: int
+) -> list[ir.Value]:
+    """The words of `count` blocks from block `first` on, 16 a vector."""
+    following = ir.Constant(ir.VectorType(I64, count), list(range(count)))
+    block = builder.add(_splat(builder, first, count), following)
+    steps = _splat(builder, step, count)
+    counter = [block, _high_half(builder, block), steps, _high_half(builder, steps)]
+    w0, w1, w2, w3 = _philox(builder, counter, key)
+    firsts, lasts = _joined(builder, w0, w1), _joined(builder, w2, w3)
+    in_order = [k // 2 + k % 2 * count for k in range(2 * count)]
+    half = LANES // 2
+    parts = [in_order[k : k + half] for k in range(0, 2 * count, half)]
+    return [builder.bitcast(_shuffle(builder, firsts, lasts, part), INTS) for part in parts]
 
 
 def _philox(
     builder: ir.IRBuilder, counter: Sequence[ir.Value], key: Sequence[ir.Value]
 ) -> Sequence[ir.Value]:
     """The four words of each lane's counter."""
+    count = counter[0].type.count
     for turn in range(ROUNDS):
         if turn:
             key = [builder.add(k, i32(s)) for k, s in zip(key, KEY_STEPS, strict=True)]
-        low0, high0 = _multiply(builder, counter[0], MULTIPLIERS[0])
-        low1, high1 = _multiply(builder, counter[2], MULTIPLIERS[1])
-        k0, k1 = (_splat(builder, k, WORDS) for k in key)
-        mixed0 = builder.xor(builder.xor(high1, counter[1]), k0)
-        mixed2 = builder.xor(builder.xor(high0, counter[3]), k1)
+        low0, low1 = (_product(builder, counter[2 * i], by) for i, by in enumerate(MULTIPLIERS))
+        k0, k1 = (_splat(builder, builder.zext(k, I64), count) for k in key)
+        mixed0 = builder.xor(builder.xor(_high_half(builder, low1), counter[1]), k0)
+        mixed2 = builder.xor(builder.xor(_high_half(builder, low0), counter[3]), k1)
         counter = [mixed0, low1, mixed2, low0]
     return counter
 
 
-def _multiply(builder: ir.IRBuilder, words: ir.Value, by: int) -> tuple[ir.Value, ir.Value]:
-    """Low and high word of a product."""
-    wide = builder.mul(builder.zext(words, WIDE), ir.Constant(WIDE, [by] * BLOCKS))
-    low, high = _halves(builder, wide)
-    return low, high
+def _product(builder: ir.IRBuilder, words: ir.Value, by: int) -> ir.Value:
+    """64 bits of each low half times a constant."""
+    return builder.mul(_low_half(builder, words), ir.Constant(words.type, [by] * words.type.count))
 
 
-def _halves(builder: ir.IRBuilder, wide: ir.Value) -> list[ir.Value]:
-    shift = ir.Constant(WIDE, [32] * BLOCKS)
-    return [builder.trunc(wide, WORDS), builder.trunc(builder.lshr(wide, shift), WORDS)]
+def _low_half(builder: ir.IRBuilder, wide: ir.Value) -> ir.Value:
+    return builder.and_(wide, ir.Constant(wide.type, [LOW_HALF] * wide.type.count))
 
 
-def _in_order(builder: ir.IRBuilder, words: Sequence[ir.Value]) -> list[ir.Value]:
-    """Four vectors, word w of all blocks in each -> the words of block 0, of block 1, ..."""
-    pairs = [i // 2 + i % 2 * BLOCKS for i in range(LANES)]
-    low = _shuffle(builder, words[0], words[1], pairs)
-    high = _shuffle(builder, words[2], words[3], pairs)
-    fours = [i // 4 * 2 + i % 2 + i // 2 % 2 * LANES for i in range(2 * LANES)]
-    return [_shuffle(builder, low, high, part) for part in (fours[:LANES], fours[LANES:])]
+def _high_half(builder: ir.IRBuilder, wide: ir.Value) -> ir.Value:
+    return builder.lshr(wide, ir.Constant(wide.type, [32] * wide.type.count))
+
+
+def _joined(builder: ir.IRBuilder, low: ir.Value, high: ir.Value) -> ir.Value:
+    """One word in the low half of each lane, the other in the high one."""
+    shifted = builder.shl(high, ir.Constant(high.type, [32] * high.type.count))
+    return builder.or_(_low_half(builder, low), shifted)
 
 
 def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, places: list[int]) -> ir.Value:
-    return builder.shuffle_vector(a, b, ir.Constant(INTS, places))
+    kind = ir.VectorType(I32, len(places))
+    return builder.shuffle_vector(a, b, ir.Constant(kind, places))
 
 
-def _splat(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+def _splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
+    kind = ir.VectorType(I64, count)
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, i32(0))
-    zeros = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
+    zeros = ir.Constant(ir.VectorType(I32, count), [0] * count)
     return builder.shuffle_vector(first, undefined, zeros)

@@ -171,19 +171,24 @@ def test_reference_gives_the_published_words():
     assert [int(w) for w in ones] == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
 
 
+FIRST_ELEMENTS = {True: (0, 4, (1 << 34) - 16), False: (0, 3, (1 << 34) - 18)}
+
+
+@pytest.mark.parametrize("is_aligned", FIRST_ELEMENTS)
 @pytest.mark.parametrize("stream", [0, 7, 0xFFFFFFFF])
-def test_uniform_numbers_are_the_references(stream):
+def test_uniform_numbers_are_the_references(stream, is_aligned):
     def emit(builder, pointers):
         seed, step, first = (
             builder.load(offset(builder, pointers[0], 8 * i), align=8, typ=I64) for i in range(3)
         )
         with loop(builder, i64(0), i64(64), LANES) as index:
             element = builder.add(first, index)
-            numbers = philox.uniform(builder, seed, stream, step, element)
+            numbers = philox.uniform(builder, seed, stream, step, element, is_aligned)
             store(builder, numbers, offset(builder, pointers[1], index, FLOAT_BYTES))
 
     function = compiled({"draw": (2, emit)})["draw"]
-    for seed, step, first in [(0, 0, 0), (1, 2, 3), ((5 << 32) + 9, (7 << 32) + 1, (1 << 34) - 18)]:
+    seeds_and_steps = (0, 0), (1, 2), ((5 << 32) + 9, (7 << 32) + 1)
+    for (seed, step), first in zip(seeds_and_steps, FIRST_ELEMENTS[is_aligned], strict=True):
         scalars, got = np.array([seed, step, first], np.int64), aligned(padded(64))
         function(scalars.ctypes.data, got.ctypes.data)
         elements = np.arange(first, first + 64)
