@@ -11,7 +11,7 @@ from singac.layers.windows import Windows
 from singac.plan.plan import padded
 
 MOST_RUNS = 4  # of a tile on any machine: two vectors of two
-L1_FLOATS = 6144  # what of a block of examples should stay in the nearest cache
+L1_FLOATS = 7168  # what of a block of examples should stay in the nearest cache
 # Rows of a tile, where the register tile of a product has more: the vectors of a tile are joined
 # of runs in registers.
 MOST_ROWS = 12
@@ -19,7 +19,7 @@ MOST_ROWS = 12
 # Filters and taps of a tile of the weight's gradient, and runs of its vectors, by vector bits.
 # fmt: off
 GRADIENT_TILES = {
-    512: (4, 5, 2),   # 20 accumulators of 32 registers
+    512: (5, 5, 2),   # 25 accumulators of 32 registers
     256: (3, 4, 1),   # 12 of 16
     128: (2, 2, 1),   # 4 pairs
     32:  (1, 2, 1),

@@ -233,13 +233,12 @@ class Tiles:
         sums: Sequence[ir.Value],
     ) -> Sequence[ir.Value]:
         """The sums gain each given vector times what each tap sees, row by row of taps."""
-        wide = GRADIENT_TILES[self.host.vector_bits][2]
-        numbers = [builder.add(run, i64(k)) for k in range(wide)]
-        places = [Runs(self.group.windows).place(builder, n).in_sheet for n in numbers]
+        wide, runs = GRADIENT_TILES[self.host.vector_bits][2], Runs(self.group.windows)
+        places = [runs.place(builder, run)] if wide == 1 else runs.pair(builder, run)
         result = list(sums)
         for t, image in enumerate(images):
-            parts = [offset(builder, image, place, FLOAT_BYTES) for place in places]
-            value = self._joined(builder, [load_run(builder, part) for part in parts])
+            seen = [offset(builder, image, place.in_sheet, FLOAT_BYTES) for place in places]
+            value = self._joined(builder, seen)
             for row, gradient in enumerate(given):
                 k = row * len(images) + t
                 result[k] = fma_of(builder, gradient, value, result[k])
@@ -263,8 +262,8 @@ class Tiles:
         """A loop over tiles of runs: the number of the first, and the places of all."""
         runs, wide = Runs(self.group.windows), 2 * self.host.tile.vectors
         with loop(builder, i64(0), i64(runs.slots(wide)), wide) as run:
-            numbers = [builder.add(run, i64(k)) for k in range(wide)]
-            yield run, [runs.place(builder, number) for number in numbers]
+            firsts = [builder.add(run, i64(k)) for k in range(0, wide, 2)]
+            yield run, [place for first in firsts for place in runs.pair(builder, first)]
 
     def _lines(self, builder: ir.IRBuilder, places: Sequence[Place]) -> tuple[ir.Value, ir.Value]:
         """The lines of a kernel that meet the image, and not its pad alone, at some of the runs."""
@@ -279,21 +278,28 @@ class Tiles:
 
     def _see(self, builder: ir.IRBuilder, runs: Sequence[ir.Value], at: ir.Value) -> list[ir.Value]:
         """The vectors of a tile's runs, moved by `at` floats."""
-        loaded = [load_run(builder, offset(builder, run, at, FLOAT_BYTES)) for run in runs]
-        pairs = zip(loaded[::2], loaded[1::2], strict=True)
+        moved = [offset(builder, run, at, FLOAT_BYTES) for run in runs]
+        pairs = zip(moved[::2], moved[1::2], strict=True)
         return [self._joined(builder, pair) for pair in pairs]
 
     def _joined(self, builder: ir.IRBuilder, runs: Sequence[ir.Value]) -> ir.Value:
+        """What lies at one run, or at the two of a vector."""
         if len(runs) == 1:
-            return runs[0]
-        return builder.shuffle_vector(
-            *runs, ir.Constant(ir.VectorType(I32, LANES), [*range(LANES)])
-        )
+            return load_run(builder, runs[0])
+        if Runs(self.group.windows).paired:
+            return load_vector(builder, runs[0], FLOAT_BYTES)
+        both = [load_run(builder, run) for run in runs]
+        lanes = ir.Constant(ir.VectorType(I32, LANES), [*range(LANES)])
+        return builder.shuffle_vector(*both, lanes)
 
     def _store_runs(
         self, builder: ir.IRBuilder, value: ir.Value, channel: ir.Value, places: Sequence[Place]
     ) -> None:
         runs = Runs(self.group.windows)
+        if runs.paired and runs.whole:
+            at = offset(builder, channel, places[0].in_result, FLOAT_BYTES)
+            store(builder, value, at, align=FLOAT_BYTES)
+            return
         for half, place in zip(halves(builder, value), places, strict=True):
             at = offset(builder, channel, place.in_result, FLOAT_BYTES)
             runs.store(builder, half, at, place.column)
@@ -302,8 +308,11 @@ class Tiles:
         self, builder: ir.IRBuilder, sums: Sequence[ir.Value], runs: Sequence[ir.Value]
     ) -> None:
         """Adds to each channel's runs; what lies behind a short run gains zeros."""
-        added = [half for value in sums for half in halves(builder, value)]
-        for k, half in enumerate(added):
-            row, run = divmod(k, len(runs))
-            at = offset(builder, runs[run], row * plane(self.group.windows) * FLOAT_BYTES)
-            store(builder, builder.fadd(load_run(builder, at), half), at, align=FLOAT_BYTES)
+        paired = Runs(self.group.windows).paired
+        places = runs[::2] if paired else runs
+        added = sums if paired else [half for value in sums for half in halves(builder, value)]
+        load = load_vector if paired else load_run
+        for k, value in enumerate(added):
+            row, run = divmod(k, len(places))
+            at = offset(builder, places[run], row * plane(self.group.windows) * FLOAT_BYTES)
+            store(builder, builder.fadd(load(builder, at, FLOAT_BYTES), value), at, FLOAT_BYTES)

@@ -67,6 +67,11 @@ class Runs:
         """Whether no run is short: a result is then its runs, one after the other."""
         return self.windows.places[1] % HALF == 0
 
+    @property
+    def paired(self) -> bool:
+        """Whether two runs, from an even one on, are of one row, and a vector one load or store."""
+        return self.per_row % 2 == 0
+
     def slots(self, multiple: int) -> int:
         return -(-self.count // multiple) * multiple
 
@@ -82,6 +87,12 @@ class Runs:
         seen = builder.add(builder.mul(row, i64(down)), column)
         made = builder.add(builder.mul(row, i64(self.windows.places[1])), column)
         return Place(seen, made, row, column)
+
+    def pair(self, builder: ir.IRBuilder, run: ir.Value) -> list[Place]:
+        """Of a vector's two runs, from an even one on; beyond the last of the last ones."""
+        if self.paired:
+            run = smaller(builder, run, i64(self.count - 2))
+        return [self.place(builder, run), self.place(builder, builder.add(run, i64(1)))]
 
     def load(self, builder: ir.IRBuilder, at: ir.Value, column: ir.Value) -> ir.Value:
         """The 8 floats of a run of a result, zeros behind the end of its row."""
@@ -110,8 +121,8 @@ class Runs:
 NOTHING = ir.Constant(EIGHT, [0.0] * HALF)
 
 
-def load_run(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
-    return builder.load(at, align=FLOAT_BYTES, typ=EIGHT)
+def load_run(builder: ir.IRBuilder, at: ir.Value, align: int = FLOAT_BYTES) -> ir.Value:
+    return builder.load(at, align=align, typ=EIGHT)
 
 
 # -- sheets in phases ------------------------------------------------------------------------------
