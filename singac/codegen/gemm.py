@@ -51,6 +51,10 @@ Epilogue = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], None]
 
 TURNED_BYTES = LANES * VECTOR_BYTES
 
+# Examples for which W is not copied on its way to the gradient of the inputs: each tile of it is
+# used twice at most, and the copy would be 7 % of the time.
+FEW_ROWS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -133,6 +137,7 @@ def emit(
     a = _a(builder, product, left, right, offset(builder, scratch, places.turned_a))
     b = _b(product, right, offset(builder, scratch, places.packed_b))
     finish = _finish(product, out, epilogue)
+    c_in_place = _c_in_place(product, out, epilogue)
     if product.role == "input_gradient":
         strip = math.lcm(tile.rows, LANES)
         turned = offset(builder, scratch, places.turned_c)
@@ -147,18 +152,19 @@ def emit(
         c_scratch=offset(builder, scratch, places.c),
         strip=strip,
         leave=leave,
-        c_in_place=_c_in_place(product, out, epilogue),
+        a_in_place=product.role == "input_gradient" and product.rows <= FEW_ROWS,
+        c_in_place=c_in_place,
+        accumulate=product.accumulate and c_in_place is not None,
     ).emit()  # fmt: skip
 
 
 def _c_in_place(product: Product, out: ir.Value, epilogue: Epilogue | None) -> Panels | None:
-    """dW where it belongs, if it is only to be stored: its panels are as good as any scratch.
+    """dW where it belongs, if nothing more is done with it: its panels are as good as any scratch.
 
     That saves 4 % of the time at 64 rows. Where the sum comes in several parts the scratch, which
     stays in the cache between them, is 1 % faster.
     """
-    stored = epilogue is None and not product.accumulate
-    if product.role == "weight_gradient" and stored and product.rows <= KC:
+    if product.role == "weight_gradient" and epilogue is None and product.rows <= KC:
         return Panels(out, product.inputs * VECTOR_BYTES)
     return None
 

@@ -21,7 +21,7 @@ The loops carry the names of Goto and van de Geijn (ACM TOMS 34, 2008) and of BL
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
@@ -36,6 +36,9 @@ from singac.codegen.ir import FLOAT_BYTES, LANES, VECTOR_BYTES, i64, loop, offse
 KC = 288
 MC = 288
 NC = 4096
+
+# Floats of an A that is packed once and stays in L2, with room for what passes by.
+WHOLE_A = 96 * 1024
 
 # A strip of C is at most this high, and this many panels wide, on any machine.
 MAX_STRIP = 112
@@ -57,9 +60,15 @@ class Panels:
     row_bytes: int = VECTOR_BYTES
 
 
+def k_is_inside(m: int, k: int) -> bool:
+    """Whether A is so small that it stays near as a whole, with a strip of C for all its rows."""
+    return k > KC and m <= MC and m * k <= WHOLE_A
+
+
 def a_scratch_bytes(m: int, k: int) -> int:
-    """Room for a block of packed A, on any machine."""
-    return min(m, MC) * min(padded(k), KC) * FLOAT_BYTES
+    """Room for what is packed of A, on any machine."""
+    depth = padded(k) if k_is_inside(m, k) else min(padded(k), KC)
+    return min(m, MC) * depth * FLOAT_BYTES
 
 
 def c_scratch_bytes(m: int, n: int, k: int) -> int:
@@ -73,7 +82,8 @@ def c_scratch_bytes(m: int, n: int, k: int) -> int:
 class Nest:
     """The loop nest of one product of static shape; C leaves in strips `strip` rows high.
 
-    With `c_in_place` it is computed where it belongs and does not leave.
+    With `a_in_place` its tiles are read where they lie; with `c_in_place` C is computed where it
+    belongs and does not leave, and with `accumulate` is added to what is there.
     """
 
     builder: ir.IRBuilder
@@ -88,7 +98,9 @@ class Nest:
     c_scratch: ir.Value
     strip: int
     leave: Leave
+    a_in_place: bool = False
     c_in_place: Panels | None = None
+    accumulate: bool = False
 
     def emit(self) -> None:
         assert self.strip <= MAX_STRIP, f"scratch is made for strips of {MAX_STRIP} rows"
@@ -99,17 +111,18 @@ class Nest:
         kc = _even_blocks(self.k, KC, LANES)
         c_rows = self.strip if kc >= self.k else padded(min(mc, self.m))
         c = self.c_in_place or Panels(self.c_scratch, c_rows * VECTOR_BYTES)
+        inside = k_is_inside(self.m, self.k)
         with (
             _blocks(builder, columns, nc) as jc,
             _blocks(builder, self.m, mc) as ic,
-            _blocks(builder, self.k, kc) as pc,
+            _blocks(builder, self.k, self.k if inside else kc) as pc,
         ):
             sizes = (
                 clip(builder, i64(self.m), ic, mc),
                 clip(builder, i64(columns), jc, nc),
                 clip(builder, i64(self.k), pc, kc),
             )
-            _MacroKernel(self, ic, jc, pc, *sizes, c, kc >= self.k).emit()
+            _MacroKernel(self, ic, jc, pc, *sizes, kc, c).emit()
 
 
 def clip(builder: ir.IRBuilder, whole: ir.Value, start: ir.Value, size: int) -> ir.Value:
@@ -141,7 +154,8 @@ def _even_blocks(whole: int, size: int, multiple: int) -> int:
 class _MacroKernel:
     """The loops jr and ir: `rows` x `depth` of A at (ic, pc), `depth` x `columns` of B at (pc, jc).
 
-    C is computed in `c`; `one_block` says that pc takes one turn.
+    C is computed in `c`. Where A stays near as a whole, pc is the loop between the two: a strip of
+    C then does not leave the nearest cache before it is finished.
     """
 
     nest: Nest
@@ -151,8 +165,8 @@ class _MacroKernel:
     rows: ir.Value
     columns: ir.Value
     depth: ir.Value
+    kc: int
     c: Panels
-    one_block: bool
 
     def emit(self) -> None:
         builder, width = self.nest.builder, self.nest.tile.vectors * LANES
@@ -165,6 +179,20 @@ class _MacroKernel:
 
     def _panel(self, jr: ir.Value, vectors: int) -> None:
         """A panel of B (or `vectors` of them) against all tiles of the block of A."""
+        nest, builder = self.nest, self.nest.builder
+        if not self._inside:
+            self._block(jr, vectors)
+            return
+        with _blocks(builder, nest.k, self.kc) as pc:
+            depth = clip(builder, i64(nest.k), pc, self.kc)
+            replace(self, pc=pc, depth=depth)._block(jr, vectors)
+
+    @property
+    def _inside(self) -> bool:
+        return k_is_inside(self.nest.m, self.nest.k)
+
+    def _block(self, jr: ir.Value, vectors: int) -> None:
+        """One turn of pc: strip after strip of C gains a block's share."""
         nest, builder = self.nest, self.nest.builder
         number = builder.lshr(builder.add(self.jc, jr), i64(4))
         if nest.pack_b is not None:
@@ -187,8 +215,10 @@ class _MacroKernel:
         nest, builder = self.nest, self.nest.builder
         if nest.c_in_place is not None:
             row, jr = builder.add(self.ic, row), builder.add(self.jc, jr)
-        elif self.one_block:
+        elif self.kc >= nest.k:
             return nest.c_scratch
+        elif self._inside:
+            return offset(builder, nest.c_scratch, row, VECTOR_BYTES)
         panel = offset(builder, self.c.start, builder.lshr(jr, i64(4)), self.c.panel_bytes)
         return offset(builder, panel, row, VECTOR_BYTES)
 
@@ -229,22 +259,33 @@ class _MacroKernel:
     def _tile(self, jr: ir.Value, row: ir.Value, b: ir.Value, c: ir.Value, tile: Tile) -> None:
         nest, builder = self.nest, self.nest.builder
         depth = builder.and_(builder.add(self.depth, i64(LANES - 1)), i64(-LANES))
-        packed = offset(builder, nest.a_scratch, builder.mul(row, depth), FLOAT_BYTES)
         panel = offset(builder, nest.a.start, builder.lshr(self.pc, i64(4)), nest.a.panel_bytes)
         source = offset(builder, panel, builder.add(self.ic, row), nest.a.row_bytes)
         first = builder.icmp_signed("==", jr, i64(0))
-        with builder.if_then(first):
-            panels = builder.lshr(depth, i64(4))
-            strides = [i64(nest.a.panel_bytes), i64(nest.a.row_bytes)]
-            copy = tile_copier(builder.module, tile.rows)
-            builder.call(copy, [source, *strides, panels, packed])
+        a, a_panel = source, i64(nest.a.panel_bytes)
+        if not nest.a_in_place:
+            a, a_panel = self._packed_a(row, depth), i64(tile.rows * VECTOR_BYTES)
+            with builder.if_then(first):
+                panels = builder.lshr(depth, i64(4))
+                strides = [i64(nest.a.panel_bytes), i64(nest.a.row_bytes)]
+                copy = tile_copier(builder.module, tile.rows)
+                builder.call(copy, [source, *strides, panels, a])
         next_a = offset(builder, source, tile.rows * nest.a.row_bytes)
         next_b = self._next_b(b, row, depth, tile)
         ahead = builder.select(first, next_a, next_b)
         ahead_panel = builder.select(first, i64(nest.a.panel_bytes), i64(tile.rows * VECTOR_BYTES))
         b_panel, c_panel = i64(nest.b.panel_bytes), i64(self.c.panel_bytes)
-        arguments = [packed, b, b_panel, c, c_panel, self.depth, self.pc, ahead, ahead_panel]
+        add = i64(1) if nest.accumulate else self.pc
+        arguments = [a, a_panel, b, b_panel, c, c_panel, self.depth, add, ahead, ahead_panel]
         builder.call(tile_kernel(builder.module, tile), arguments)
+
+    def _packed_a(self, row: ir.Value, depth: ir.Value) -> ir.Value:
+        """Where a tile is packed: those of a block lie one after another."""
+        builder = self.nest.builder
+        floats = builder.mul(row, depth)
+        if self._inside:
+            floats = builder.add(floats, builder.mul(self.pc, i64(self.nest.m)))
+        return offset(builder, self.nest.a_scratch, floats, FLOAT_BYTES)
 
     def _next_b(self, b: ir.Value, row: ir.Value, depth: ir.Value, tile: Tile) -> ir.Value:
         """The share of the next panels of B that the tile at `row` fetches.

@@ -41,17 +41,17 @@ UNROLL = 8
 def tile_kernel(module: ir.Module, tile: Tile) -> ir.Function:
     """The micro-kernel of a tile, made on first use in the module:
 
-    `kernel(a, b, b_panel, c, c_panel, k, add, ahead, ahead_panel)` computes C = A B, plus C where
-    `add` is not 0. `*_panel` is the distance in bytes between panels of 16 columns. On its way
-    it fetches as many lines as A has from `ahead`, where rows are 64 bytes apart.
+    `kernel(a, a_panel, b, b_panel, c, c_panel, k, add, ahead, ahead_panel)` computes C = A B, plus
+    C where `add` is not 0. `*_panel` is the distance in bytes between panels of 16 columns. On its
+    way it fetches as many lines as A has from `ahead`, where rows are 64 bytes apart.
     """
     name = f"tile_{tile.rows}x{tile.vectors * LANES}"
-    types = [POINTER, POINTER, I64, POINTER, I64, I64, I64, POINTER, I64]
+    types = [POINTER, I64, POINTER, I64, POINTER, I64, I64, I64, POINTER, I64]
     return shared(module, name, types, lambda function: _emit(function, tile))
 
 
 def _emit(function: ir.Function, tile: Tile) -> None:
-    a, b, b_panel, c, c_panel, k, add, ahead, ahead_panel = function.args
+    a, a_panel, b, b_panel, c, c_panel, k, add, ahead, ahead_panel = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     b_columns = _panels(builder, b, b_panel, tile)
     c_places = [
@@ -61,11 +61,11 @@ def _emit(function: ir.Function, tile: Tile) -> None:
     ]
 
     def steps(at: ir.Value, sums: Sequence[ir.Value], count: int) -> Sequence[ir.Value]:
-        a_columns = _a_columns(builder, a, tile, at)
+        first = _a_column(builder, a, a_panel, at)
         b_rows = [offset(builder, column, at, VECTOR_BYTES) for column in b_columns]
         for i in range(count):
             vectors = [load(builder, offset(builder, row, i * VECTOR_BYTES)) for row in b_rows]
-            a_column = offset(builder, a_columns, i * FLOAT_BYTES)
+            a_column = offset(builder, first, i * FLOAT_BYTES)
             sums = _outer_product(builder, a_column, vectors, sums)
         return sums
 
@@ -91,9 +91,9 @@ def _panels(
     return [first, *(offset(builder, first, distance, number) for number in others)]
 
 
-def _a_columns(builder: ir.IRBuilder, a: ir.Value, tile: Tile, k: ir.Value) -> ir.Value:
+def _a_column(builder: ir.IRBuilder, a: ir.Value, a_panel: ir.Value, k: ir.Value) -> ir.Value:
     """Where column k of a tile of A begins: panel k / 16, column k % 16 in it."""
-    panel = offset(builder, a, builder.lshr(k, i64(4)), tile.rows * VECTOR_BYTES)
+    panel = offset(builder, a, builder.mul(builder.lshr(k, i64(4)), a_panel))
     return offset(builder, panel, builder.and_(k, i64(LANES - 1)), FLOAT_BYTES)
 
 
