@@ -17,6 +17,8 @@ The loops carry the names of Goto and van de Geijn (ACM TOMS 34, 2008) and of BL
     MR |  A  | |   C   |  ...           soon as the last pc has added its share: the stores drain
     ir +-----+ +-------+-----           while the next tile computes.
        |     | |       |
+
+Where A is small pc is inside jr: all of A stays in L2, and a strip of C in L1 through all of k.
 """
 
 from collections.abc import Callable, Iterator

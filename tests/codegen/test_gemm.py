@@ -138,6 +138,24 @@ def test_every_loop_takes_several_turns(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_a_small_a_and_a_long_k(role):
+    """All of A stays near: the loop over k is inside that over panels of B."""
+    m, n, k = 37, 83, 2 * gemm_loops.KC + 7
+    assert gemm_loops.k_is_inside(m, k)
+    rows, inputs, outputs = {
+        "forward": (m, k, n), "input_gradient": (n, m, k), "weight_gradient": (k, m, n)
+    }[role]  # fmt: skip
+    check_all([Product(role, rows, inputs, outputs)], current().tile)
+
+
+@pytest.mark.parametrize("rows", [1, 50, gemm.FEW_ROWS, gemm.FEW_ROWS + 1])
+def test_few_rows_read_the_weight_in_place(rows):
+    """Several blocks of k, inputs that are a page's worth and that are no multiple of anything."""
+    products = [Product("input_gradient", rows, inputs, 613) for inputs in (1024, 301)]
+    check_all(products, current().tile)
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_accumulate_adds_to_what_is_there(role):
     product = Product(role, 21, 600, 35, accumulate=True)
     function = compiled({"f": (4, product_kernel(product, current().tile))})["f"]
