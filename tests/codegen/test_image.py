@@ -72,6 +72,7 @@ def test_convolution(seed: int, tmp_path: Path) -> None:
     [
         ((2, 7, 7), "pad = 2"),
         ((1, 15, 15), "pad = 2"),
+        ((2, 15, 16), "pad = 2"),
         ((3, 8, 24), "pad = 4"),
         ((1, 16, 16), "pad = 3, stride = 2"),
     ],
