@@ -51,8 +51,8 @@ Epilogue = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], None]
 
 TURNED_BYTES = LANES * VECTOR_BYTES
 
-# Examples for which W is not copied on its way to the gradient of the inputs: each tile of it is
-# used twice at most, and the copy would be 7 % of the time.
+# Up to so many examples W is not copied on its way to the gradient of the inputs: a tile of it is
+# used so seldom that the copy would be 7 % of the time.
 FEW_ROWS = 64
 
 
