@@ -123,7 +123,7 @@ class Worker:
         program, first = self._process.train, self._process.first_row
         steps = [step for step in program.steps if not isinstance(step, Feed)]
         feeder = self._feeder
-        if self._recorder is not None or self._plan.training.carry:
+        if self._recorder is not None or self._plan.training.carry or self._states:
             return None
         if not isinstance(feeder, FeedingAhead | None):
             return None
