@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mpi4py import MPI
 
 from runtime.checkpoints import carried
+from runtime.transport.requests import Complete, Requests
 from runtime.transport.stub import SLOTS, Doubles, Sums, total
 from singac.plan.plan import Plan, Process
-
-Requests = list[MPI.Prequest]
-Complete = Callable[[Sequence[MPI.Request]], None]
 
 
 class Board:

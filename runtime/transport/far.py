@@ -115,16 +115,13 @@ class FarStub:
     def _lower(self, step: Step, kernels: Kernels) -> Call:
         match step:
             case Run(stretch):
-                call = kernels.stretch(stretch)
-                return lambda _: call.function(*call.arguments)
+                return kernels.stretch(stretch)
             case Pull(param):
                 return lambda step: self._pull(param, step)
             case Push(param):
                 return lambda step: self._push(param, step)
-            case Send():
-                return self._parcels.send(step, kernels)
-            case Receive():
-                return self._parcels.receive(step, kernels)
+            case Send() | Receive():
+                return self._parcels.lower(step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
             case _:

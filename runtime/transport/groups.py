@@ -20,6 +20,7 @@ from runtime.progress import Mark, Phase
 from runtime.transport.mail import Mail
 from runtime.transport.node import Node
 from runtime.transport.sequence import Sequence as NativeSequence
+from runtime.transport.shared import slices_used
 from runtime.transport.stub import RING, Call, Doubles, Floats, Kernels, Sums, total
 from runtime.transport.tally import Elsewhere, Tally
 from singac.plan.plan import Feed, Process, Pull, Push, Receive, Run, Send, Step
@@ -93,20 +94,15 @@ class GroupStub:
                 for server in dict.fromkeys(slices[index].server for index in own):
                     number = self._servers * self._topology.servers_per_group + server
                     sequence.arrive(places.counter("bell", number), 1)
-            case Send():
-                self._mail.lower_send(sequence, step, kernels)
-            case Receive():
-                self._mail.lower_receive(sequence, step, kernels)
+            case Send() | Receive():
+                self._mail.lower(sequence, step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
             case _:
                 raise AssertionError("servers have threads of their own")
 
     def _own(self, param: int) -> list[int]:
-        """The served slices of a param of which this worker has a gradient."""
-        slices = self._node.plan.slices
-        own = (k for k in self._node.served if slices[k].param == param)
-        return [k for k in own if slices[k].is_of(self._place)]
+        return slices_used(self._node.plan.slices, self._node.served, param, self._place)
 
     def begin(self, step: int) -> None:
         self._node.arrive("begun")

@@ -71,7 +71,14 @@ class Mail:
         self._targets[:, 0] = 0
         self._targets[:, 1] = [len(b) for b in self._boxes[: len(self._exchanges)]]
 
-    def lower_send(self, sequence: Sequence, step: Send, kernels: Kernels) -> None:
+    def lower(self, sequence: Sequence, step: Send | Receive, kernels: Kernels) -> None:
+        """This worker's end of an exchange as records."""
+        if isinstance(step, Send):
+            self._send(sequence, step, kernels)
+        else:
+            self._receive(sequence, step, kernels)
+
+    def _send(self, sequence: Sequence, step: Send, kernels: Kernels) -> None:
         """Wait for the box to be free, fill it, tell."""
         counts = self._counts(step.exchange)
         exchange = self._exchanges[step.exchange]
@@ -85,7 +92,7 @@ class Mail:
         sequence.moves(sent=_floats(exchange.sent(self._member)) * FLOAT)
         sequence.arrive(counts.sent, counts.senders)
 
-    def lower_receive(self, sequence: Sequence, step: Receive, kernels: Kernels) -> None:
+    def _receive(self, sequence: Sequence, step: Receive, kernels: Kernels) -> None:
         """Wait for all boxes to be filled, take, tell."""
         counts, exchange = self._counts(step.exchange), self._exchanges[step.exchange]
         assert kernels.moves is not None, "a plan with exchanges has moves"

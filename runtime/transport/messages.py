@@ -25,6 +25,7 @@ from runtime.divergence import bad_gradient
 from runtime.progress import Mark, Phase
 from runtime.transport.board import Board
 from runtime.transport.parcels import Parcels
+from runtime.transport.requests import Requests
 from runtime.transport.saving import Saving
 from runtime.transport.shared import slices_served
 from runtime.transport.stub import (
@@ -55,7 +56,6 @@ from singac.plan.plan import (
     Step,
 )
 
-Requests = list[MPI.Prequest]
 BYTES = 4
 
 # Tags: metrics, the chief's wish for states, its word and its steps first, then four a slice, then
@@ -225,8 +225,7 @@ class MessageStub:
     def _lower(self, step: Step, kernels: Kernels) -> Call:
         match step:
             case Run(stretch):
-                call = kernels.stretch(stretch)
-                return lambda _: call.function(*call.arguments)
+                return kernels.stretch(stretch)
             case Pull(param):
                 return lambda step: self._pull(param, step)
             case Push(param):
@@ -242,10 +241,8 @@ class MessageStub:
             case Clip():
                 call = kernels.factor(self._squares.ctypes.data)
                 return lambda _: self._clip(call)
-            case Send():
-                return self._parcels.send(step, kernels)
-            case Receive():
-                return self._parcels.receive(step, kernels)
+            case Send() | Receive():
+                return self._parcels.lower(step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 

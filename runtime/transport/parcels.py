@@ -6,7 +6,7 @@ what the other one needs and no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +14,10 @@ from mpi4py import MPI
 
 from runtime.progress import Mark, Phase
 from runtime.transport.exchange import FLOAT, Tensor, copied, gathered, packed
+from runtime.transport.requests import Complete, Requests
 from runtime.transport.stub import Call, Floats, Kernels, NativeCall
 from runtime.transport.tally import Tally
 from singac.plan.plan import Buffer, Part, Plan, Process, Receive, Send
-
-Requests = list[MPI.Prequest]
-Complete = Callable[[Sequence[MPI.Request]], None]
 
 
 @dataclass(slots=True)
@@ -96,7 +94,13 @@ class Parcels:
         for turn in self._rounds.values():
             MPI.Prequest.Startall(turn.receives)
 
-    def send(self, step: Send, kernels: Kernels) -> Call:
+    def lower(self, step: Send | Receive, kernels: Kernels) -> Call:
+        """This worker's end of an exchange as a call."""
+        if isinstance(step, Send):
+            return self._send(step, kernels)
+        return self._receive(step, kernels)
+
+    def _send(self, step: Send, kernels: Kernels) -> Call:
         """A call that packs the parcels and posts them."""
         turn, exchange = self._rounds[step.exchange], self._exchanges[step.exchange]
         assert kernels.moves is not None, "a plan with exchanges has moves"
@@ -111,7 +115,7 @@ class Parcels:
 
         return post
 
-    def receive(self, step: Receive, kernels: Kernels) -> Call:
+    def _receive(self, step: Receive, kernels: Kernels) -> Call:
         """A call that waits for the parcels and makes the tensor of them."""
         turn, exchange = self._rounds[step.exchange], self._exchanges[step.exchange]
         assert kernels.moves is not None, "a plan with exchanges has moves"

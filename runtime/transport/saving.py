@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mpi4py import MPI
 
+from runtime.transport.requests import Complete, Requests
 from runtime.transport.stub import Arrays, Floats
 from singac.plan.plan import Plan, Process, Slice
-
-Requests = list[MPI.Prequest]
-Complete = Callable[[Sequence[MPI.Request]], None]
 
 
 class Saving:

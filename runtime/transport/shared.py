@@ -53,6 +53,7 @@ from singac.plan.plan import (
     Run,
     Send,
     Serve,
+    Slice,
     Step,
 )
 
@@ -198,18 +199,14 @@ class SharedStub:
                 call = kernels.factor(self._squares.ctypes.data)
                 sequence.wait(self._weighed, len(self._served), 1, Phase.AWAITING_GRADIENTS)
                 sequence.call(call.function, *call.arguments)
-            case Send():
-                self._mail.lower_send(sequence, step, kernels)
-            case Receive():
-                self._mail.lower_receive(sequence, step, kernels)
+            case Send() | Receive():
+                self._mail.lower(sequence, step, kernels)
             case Feed():
                 raise AssertionError("feeding is the worker's affair")
 
     def _own(self, param: int) -> list[int]:
-        """The served slices of a param of which this worker has a gradient."""
         assert self._worker is not None, "params are the workers' to use"
-        own = (k for k in self._served if self._slices[k].param == param)
-        return [k for k in own if self._slices[k].is_of(self._worker)]
+        return slices_used(self._slices, self._served, param, self._worker)
 
     def _lower_norm(self, sequence: NativeSequence, index: int, kernels: Kernels) -> None:
         """Write the squares when nobody reads those of the step before any more."""
@@ -291,3 +288,11 @@ def slices_served(plan: Plan) -> list[int]:
     programs = [p.train if p.serve is None else p.serve for p in plan.processes]
     served = [s.slice for program in programs for s in program.steps if isinstance(s, Serve)]
     return sorted(dict.fromkeys(served))
+
+
+def slices_used(
+    slices: Sequence[Slice], served: Sequence[int], param: int, worker: int
+) -> list[int]:
+    """The served slices of a param of which a worker of a group has a gradient."""
+    own = (k for k in served if slices[k].param == param)
+    return [k for k in own if slices[k].is_of(worker)]

@@ -53,6 +53,10 @@ class NativeCall:
     function: Callable[..., int]
     arguments: tuple[int, ...]
 
+    def __call__(self, step: int) -> int:
+        """Called alike in every step."""
+        return self.function(*self.arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
