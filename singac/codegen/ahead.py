@@ -25,12 +25,13 @@ from singac.layers.operations import Convolution, Product
 from singac.plan.plan import FOLLOW, Plan
 
 SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2), which Linux alone has
+Missing = tuple[str, Kernel]  # with its name
 
 
 def compile_all(plans: Sequence[Plan]) -> None:
     """Makes what the cache does not hold of the plans' native code."""
-    kernels = dict.fromkeys(kernel for plan in plans for kernel in load.kernels_of(plan))
-    missing = [kernel for kernel in kernels if not native.is_cached(kernel.name)]
+    kernels = {n: k for plan in plans for n, k in load.kernels_of(plan).items()}
+    missing = [(name, kernel) for name, kernel in kernels.items() if not native.is_cached(name)]
     _kernels(sorted(missing, key=_products, reverse=True))
     native.provide(RUN, load.run_source)
     for plan in plans:
@@ -43,12 +44,12 @@ def compile_all(plans: Sequence[Plan]) -> None:
             load.moves()
 
 
-def _products(kernel: Kernel) -> int:
+def _products(missing: Missing) -> int:
     """How many products and convolutions a kernel has: they take most of the time."""
-    return sum(isinstance(o, Product | Convolution) for o in flat([kernel.operation]))
+    return sum(isinstance(o, Product | Convolution) for o in flat([missing[1].operation]))
 
 
-def _kernels(missing: Sequence[Kernel]) -> None:
+def _kernels(missing: Sequence[Missing]) -> None:
     """The largest first: what is left at the end is small."""
     processes = min(len(missing), len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)
     if processes > 1:
@@ -61,7 +62,7 @@ def _kernels(missing: Sequence[Kernel]) -> None:
         _compile(one)
 
 
-def _side_by_side(missing: Sequence[Kernel], processes: int) -> None:
+def _side_by_side(missing: Sequence[Missing], processes: int) -> None:
     forked = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(processes, forked, _begin, (os.getpid(),))
     try:
@@ -91,5 +92,6 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
 
-def _compile(kernel: Kernel) -> None:
-    native.provide(kernel.name, partial(load.kernel_source, kernel))
+def _compile(missing: Missing) -> None:
+    name, kernel = missing
+    native.provide(name, partial(load.kernel_source, name, kernel))

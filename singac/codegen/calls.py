@@ -12,32 +12,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from singac.layers.expression import Call as Applied
-from singac.layers.operations import Operation
+from singac.layers.operations import Loop, Operation
 from singac.plan.plan import Buffer, Space, Stretch, metric_buffer
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """An operation on tensors that are called by numbers, each a buffer without a place.
+    """An operation on tensors that are called by numbers.
 
-    What `buffers` does not have is never in memory. `rows` and `batch` are those of its stretch.
+    It is given a place for each buffer, at which that begins, or where it has `spaces` for each of
+    these: buffers then lie at their offsets from the place of their space. What `buffers` does not
+    have is never in memory. `rows` and `batch` are those of its stretch.
     """
 
     operation: Operation
     buffers: tuple[Buffer, ...]
+    spaces: tuple[Space, ...]
     rows: int
     batch: int
-
-    @property
-    def name(self) -> str:
-        """Of its function, the same for equal kernels and for no others."""
-        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:24]
-        return f"{type(self.operation).__name__}_{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A kernel with the places of its working memory and of its buffers, in that order."""
+    """A kernel with the places of its working memory and of its buffers or spaces, in that order.
 
+    `name` is that of the kernel's function: it tells apart whatever is not written alike, as 0.0
+    and -0.0, which are equal.
+    """
+
+    name: str
     kernel: Kernel
     places: tuple[Place, ...]
 
@@ -64,14 +67,39 @@ def calls_of(stretch: Stretch) -> tuple[Call, ...]:
     for operation in stretch.operations:
         numbers: dict[str, str] = {}
         numbered = _numbered(operation, numbers)
-        there = [(buffers[name], number) for name, number in numbers.items() if name in buffers]
-        shapes = tuple(
-            replace(buffer, name=number, space=Space.ARENA, offset=0, first=0, last=0)
-            for buffer, number in there
-        )
-        places = (scratch, *(Place(buffer.space, buffer.offset) for buffer, _ in there))
-        calls.append(Call(Kernel(numbered, shapes, stretch.rows, stretch.batch), places))
+        own = {number: buffers[name] for name, number in numbers.items() if name in buffers}
+        # A loop has many tensors: as many pointers do not fit the registers, which costs 5 %.
+        shapes, spaces, places = (_together if isinstance(operation, Loop) else _apart)(own)
+        kernel = Kernel(numbered, shapes, spaces, stretch.rows, stretch.batch)
+        calls.append(Call(_name(kernel), kernel, (scratch, *places)))
     return tuple(calls)
+
+
+Placed = tuple[tuple[Buffer, ...], tuple[Space, ...], list[Place]]
+
+
+def _apart(own: Mapping[str, Buffer]) -> Placed:
+    """Buffers by their numbers, wherever they lie."""
+    shapes = (_shape(number, buffer, Space.ARENA, 0) for number, buffer in own.items())
+    return tuple(shapes), (), [Place(buffer.space, buffer.offset) for buffer in own.values()]
+
+
+def _together(own: Mapping[str, Buffer]) -> Placed:
+    """Buffers by their numbers, which lie so from the first of their space."""
+    first: dict[Space, int] = {}
+    for buffer in own.values():
+        first[buffer.space] = min(buffer.offset, first.get(buffer.space, buffer.offset))
+    shapes = (_shape(n, b, b.space, b.offset - first[b.space]) for n, b in own.items())
+    return tuple(shapes), tuple(first), [Place(space, at) for space, at in first.items()]
+
+
+def _shape(number: str, buffer: Buffer, space: Space, offset: int) -> Buffer:
+    return replace(buffer, name=number, space=space, offset=offset, first=0, last=0)
+
+
+def _name(kernel: Kernel) -> str:
+    digest = hashlib.sha256(repr(kernel).encode()).hexdigest()[:24]
+    return f"{type(kernel.operation).__name__}_{digest}"
 
 
 def _numbered(value: Any, numbers: dict[str, str], field: str = "") -> Any:

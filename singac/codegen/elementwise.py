@@ -35,7 +35,7 @@ class Frame:
     """What a kernel is given: its buffers and where they are, and the run-time numbers."""
 
     builder: ir.IRBuilder
-    places: Mapping[str, ir.Value]
+    places: Mapping[str, ir.Value]  # from which the offsets of buffers count
     buffers: Mapping[str, Buffer]
     step: ir.Value
     seed: ir.Value
@@ -54,7 +54,7 @@ class Frame:
 
     def start(self, name: str) -> ir.Value:
         """Address of the first element of a buffer, or inside a loop of its part for the step."""
-        start = self.places[name]
+        start = offset(self.builder, self.places[name], self.buffers[name].offset)
         return offset(self.builder, start, self.moved[name]) if name in self.moved else start
 
     def at_step(self, steps: int, t: ir.Value, names: Iterable[str]) -> Frame:

@@ -99,29 +99,28 @@ def stretches_of(process: Process) -> tuple[int, ...]:
 def routines_of(stretches: Sequence[Stretch]) -> list[Routine]:
     """Stretches ready to be called; what they have in common is loaded once."""
     calls = [calls_of(stretch) for stretch in stretches]
-    kernels = dict.fromkeys(call.kernel for each in calls for call in each)
-    names = {kernel: kernel.name for kernel in kernels}
+    kernels = {call.name: call.kernel for each in calls for call in each}
     codes = native.provide(RUN, run_source)
-    for kernel, name in names.items():
-        codes |= native.provide(name, partial(kernel_source, kernel))
-    library = native.Library([*codes.values()], [RUN, *names.values()])
-    addresses = {kernel: library.address(name) for kernel, name in names.items()}
+    for name, kernel in kernels.items():
+        codes |= native.provide(name, partial(kernel_source, name, kernel))
+    library = native.Library([*codes.values()], [RUN, *kernels])
+    addresses = {name: library.address(name) for name in kernels}
     run = library.function(RUN, RUN_ARGUMENTS)
     return [Routine(run, table_of(each, addresses)) for each in calls]
 
 
-def kernels_of(plan: Plan) -> list[Kernel]:
-    """The kernels of all processes, each once."""
+def kernels_of(plan: Plan) -> dict[str, Kernel]:
+    """The kernels of all processes by their names."""
     calls = (call for stretch in plan.stretches for call in calls_of(stretch))
-    return [*dict.fromkeys(call.kernel for call in calls)]
+    return {call.name: call.kernel for call in calls}
 
 
-def kernel_source(kernel: Kernel) -> native.Source:
+def kernel_source(name: str, kernel: Kernel) -> native.Source:
     """What a kernel is compiled from, for this host."""
     from singac.codegen import stretch as generator
 
     with _no_collection():
-        return generator.build(kernel, hosts.current())
+        return generator.build(name, kernel, hosts.current())
 
 
 def run_source() -> native.Source:

@@ -68,7 +68,7 @@ from singac.layers.operations import (
 from singac.plan.plan import Buffer, Layout
 
 
-def build(kernel: Kernel, host: Host) -> Source:
+def build(name: str, kernel: Kernel, host: Host) -> Source:
     """The module of a kernel, and those of the functions that it shares with others.
 
     Small modules: in a function that holds hundreds of operations LLVM takes many times as long to
@@ -76,7 +76,7 @@ def build(kernel: Kernel, host: Host) -> Source:
     tiles of products above all, is made once.
     """
     apart: dict[str, Shared] = {}
-    return _source(_module(kernel, host, apart), host, apart)
+    return _source(_module(name, kernel, host, apart), host, apart)
 
 
 def _source(module: Module, host: Host, apart: Mapping[str, Shared]) -> Source:
@@ -88,10 +88,10 @@ def _shared(name: str, made: Shared, host: Host) -> Source:
     return _source(shared_module(host, name, made, apart), host, apart)
 
 
-def _module(kernel: Kernel, host: Host, apart: dict[str, Shared]) -> Module:
+def _module(name: str, kernel: Kernel, host: Host, apart: dict[str, Shared]) -> Module:
     """The kernel as a function of the places of its buffers."""
     module = new_module(host, apart)
-    function = ir.Function(module, ir.FunctionType(VOID, [POINTER] * 2), kernel.name)
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER] * 2), name)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     places, scalars = function.args
 
@@ -100,13 +100,14 @@ def _module(kernel: Kernel, host: Host, apart: dict[str, Shared]) -> Module:
         return builder.load(at, align=LONG_BYTES, typ=POINTER)
 
     scratch = place(0)
+    spaces = {space: place(k) for k, space in enumerate(kernel.spaces, 1)}
     step, seed, first_row, valid_rows, valid_batch = (
         builder.load(offset(builder, scalars, k * LONG_BYTES), align=LONG_BYTES, typ=I64)
         for k in range(5)
     )
     frame = Frame(
         builder,
-        {b.name: place(k) for k, b in enumerate(kernel.buffers, 1)},
+        {b.name: spaces[b.space] if spaces else place(k) for k, b in enumerate(kernel.buffers, 1)},
         {b.name: b for b in kernel.buffers},
         step,
         seed,

@@ -96,8 +96,8 @@ def partition(net: PartitionedNet) -> str:
 def _modules(plan: Plan) -> list[str]:
     """Of each kernel and of each function that kernels share, once, and of the update."""
     texts: dict[str, str] = {}
-    kernels = load.kernels_of(plan)
-    waiting: dict[str, native.Build] = {k.name: partial(load.kernel_source, k) for k in kernels}
+    kernels = load.kernels_of(plan).items()
+    waiting: dict[str, native.Build] = {n: partial(load.kernel_source, n, k) for n, k in kernels}
     while waiting:
         name, build = waiting.popitem()
         if name not in texts:

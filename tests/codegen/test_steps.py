@@ -7,12 +7,13 @@ import pytest
 
 from singac.codegen.calls import calls_of
 from singac.codegen.stretch import scratch_bytes
-from singac.layers.operations import Product, Role
+from singac.layers.expression import Constant
+from singac.layers.operations import Assign, Pointwise, Product, Role
 from singac.model.choices import Choices
 from singac.partition.partition import partition
 from singac.plan.items import gradient_of
 from singac.plan.order import train_order
-from singac.plan.plan import Plan, metric_buffer
+from singac.plan.plan import Plan, Stretch, metric_buffer
 from singac.plan.project import project
 from tests import programs
 from tests.inprocess import Array, InProcess
@@ -73,6 +74,15 @@ def test_step_agrees_with_numpy(net: str) -> None:
         assert difference <= 1e-5 * np.linalg.norm(wanted), param.name
 
 
+def test_kernels_of_zeros_of_both_signs_are_two() -> None:
+    """They are equal, and divided by one the other gives another infinity."""
+    zeros = (Constant(0.0), Constant(-0.0))
+    operations = tuple(Pointwise("x", (Assign("x", zero),)) for zero in zeros)
+    one, other = calls_of(Stretch("train", 1, operations, (), 0, 0))
+    assert one.kernel == other.kernel
+    assert one.name != other.name
+
+
 def test_operations_alike_are_calls_of_one_kernel() -> None:
     """Three layers of one size: their product is compiled once."""
     net = "features -> dense(4) -> tanh -> dense(4) -> tanh -> dense(4) -> tanh -> out: dense(3)\n"
@@ -81,7 +91,7 @@ def test_operations_alike_are_calls_of_one_kernel() -> None:
     forward = [c for c in calls if isinstance(c.kernel.operation, Product)]
     forward = [c for c in forward if c.kernel.operation.role is Role.FORWARD]
     assert len(forward) == 4
-    assert len({c.kernel for c in forward}) == len({c.kernel.name for c in forward}) == 2
+    assert len({c.kernel for c in forward}) == len({c.name for c in forward}) == 2
     assert len({c.places for c in forward}) > 2
 
 
