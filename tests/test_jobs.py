@@ -25,13 +25,13 @@ train line { algorithm = BP  updater = SGD(rate = 0.001)  batch = 4  steps = 100
 """  # noqa: E501
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def start(folder: Path, *words: str, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """A command of singac in a folder."""
     command = [sys.executable, "-P", "-m", "singac.cli", *words]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "SINGAC_CACHE": str(folder / "cache")}
     return subprocess.Popen(
         command, cwd=folder, env=variables, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=out, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -43,10 +43,12 @@ def say(folder: Path, *words: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[tuple[Path, list[subprocess.Popen[str]]]]:
-    """A folder with two jobs that train for ever."""
+    """A folder with two jobs that train for ever; a pipe nobody reads would stop them."""
     (tmp_path / "line.singa").write_text(PROGRAM)
     (tmp_path / "points.csv").write_text("".join(f"{k},{k % 3},{k % 2}.5\n" for k in range(8)))
-    jobs = [start(tmp_path, "run", "line.singa", "--run-dir", name) for name in ("one", "two")]
+    quiet = subprocess.DEVNULL
+    words = [("run", "line.singa", "--run-dir", name) for name in ("one", "two")]
+    jobs = [start(tmp_path, *w, out=quiet) for w in words]
     yield tmp_path, jobs
     for job in jobs:
         job.kill()
