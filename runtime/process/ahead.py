@@ -22,6 +22,7 @@ Examples = slice | NDArray[np.intp]
 
 # A smaller file is asked for as a whole when it is opened, and stays in memory.
 LARGE = 1 << 28
+_AT_ONCE = 1 << 17  # bytes; the kernel cuts a longer wish short
 
 
 class ExampleFile:
@@ -38,16 +39,21 @@ class ExampleFile:
         if not isinstance(examples, slice):
             for example in examples.tolist():
                 self._want_rows(example, 1)
-        elif examples.stop > examples.start:  # no bytes would mean all that follow
+        else:
             self._want_rows(examples.start, examples.stop - examples.start)
 
     def want_all(self) -> None:
         """Tell the kernel that the whole file will be read."""
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        self._want(0, self.size)
 
     def _want_rows(self, first: int, count: int) -> None:
-        start, length = self._start + first * self._width, count * self._width
-        os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_WILLNEED)
+        start = self._start + first * self._width
+        self._want(start, start + count * self._width)
+
+    def _want(self, start: int, stop: int) -> None:
+        for at in range(start, stop, _AT_ONCE):
+            length = min(_AT_ONCE, stop - at)
+            os.posix_fadvise(self._descriptor, at, length, os.POSIX_FADV_WILLNEED)
 
 
 class Ahead:

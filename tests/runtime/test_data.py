@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -181,28 +181,51 @@ def test_asking_ahead_changes_nothing(
         np.testing.assert_array_equal(views[0]["x"], views[1]["x"])
 
 
-def test_what_is_asked_for_is_read_from_the_disk(tmp_path: Path) -> None:
-    """Rows of four pages: those asked for come into memory, the others do not."""
-    path, page = tmp_path / "rows", mmap.PAGESIZE
-    path.write_bytes(bytes(64 * 4 * page))
+ROWS, ROW = 64, 4 * mmap.PAGESIZE * 40  # bytes of a row: more than a kernel reads at one wish
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[tuple[ahead.ExampleFile, mmap.mmap]]:
+    """A file of rows, none of it in memory, and its pages."""
+    path = tmp_path / "rows"
+    path.write_bytes(bytes(ROWS * ROW))
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
             if any(in_memory(mapped)):
                 pytest.skip("this file system has its files in memory")
-            asked = ahead.Ahead([ahead.ExampleFile(str(path), 0, 4 * page)])
-            asked.want([np.array([3, 40]), slice(50, 52)])
-            wanted = [row for row in range(64) if row in (3, 40, 50, 51)]
-            stop = time.monotonic() + 20
-            while (found := rows_in_memory(mapped)) != wanted and time.monotonic() < stop:
-                time.sleep(0.01)
+            yield ahead.ExampleFile(str(path), 0, ROW), mapped
+
+
+def test_what_is_asked_for_is_read_from_the_disk(
+    on_disk: tuple[ahead.ExampleFile, mmap.mmap],
+) -> None:
+    """Those rows come into memory, the others do not."""
+    file, mapped = on_disk
+    asking = ahead.Ahead([file])
+    asking.want([np.array([3, 40]), slice(50, 52), slice(64, 64)])
+    wait_for_rows(mapped, [3, 40, 50, 51])
+
+
+def test_a_small_file_is_asked_for_as_a_whole(
+    on_disk: tuple[ahead.ExampleFile, mmap.mmap],
+) -> None:
+    file, mapped = on_disk
+    assert ahead.ahead_of([file]) is None
+    wait_for_rows(mapped, list(range(ROWS)))
+
+
+def wait_for_rows(mapped: mmap.mmap, wanted: list[int]) -> None:
+    stop = time.monotonic() + 20
+    while (found := rows_in_memory(mapped)) != wanted and time.monotonic() < stop:
+        time.sleep(0.01)
     assert found == wanted
 
 
 def rows_in_memory(mapped: mmap.mmap) -> list[int]:
-    pages = in_memory(mapped)
-    return [row for row in range(len(pages) // 4) if all(pages[4 * row : 4 * row + 4])]
+    pages, size = in_memory(mapped), ROW // mmap.PAGESIZE
+    return [row for row in range(ROWS) if all(pages[size * row : size * (row + 1)])]
 
 
 def in_memory(mapped: mmap.mmap) -> list[bool]:
