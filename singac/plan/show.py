@@ -124,9 +124,9 @@ def _process_lines(process: Process) -> str:
         (
             f"process {process.rank}: arena {size(memory.arena)}, params {size(memory.params)}, "
             f"gradients {size(memory.gradients)}, states {size(memory.states)}, "
-            f"mail {size(memory.mail)}, of others {size(memory.others)}, "
-            f"order of the data {size(memory.data)}",
-            f"where processes share no memory: {size(memory.messages)} in all",
+            f"mail {size(memory.mail)}, of others {size(memory.others)}",
+            f"order of the data {size(memory.data)}; where processes share no memory "
+            f"{size(memory.messages)} in all",
             f"a step: {process.flops / 1e6:,.2f} MFLOP, {size(process.bytes_sent)} sent, "
             f"{size(process.bytes_received)} received" + (f"; {narrower}" if narrower else ""),
         )

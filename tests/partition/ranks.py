@@ -25,6 +25,7 @@ from runtime.checkpoints import snapshot
 from runtime.checkpoints.packing import part, unpack
 from runtime.process.chief import slot_of
 from runtime.process.data import Values
+from runtime.process.steps import steps_of
 from runtime.process.worker import TEST, Worker
 from runtime.progress import Mark
 from runtime.transport.stub import TEST_SLOT, Stub
@@ -91,20 +92,19 @@ def train(
     """
     process = plan.processes[processes.Get_rank()]
     kind = MessageStub if messages else SharedStub
-    stub: Stub = kind(plan, process, processes, Mark.apart())
+    mark = Mark.apart()
+    stub: Stub = kind(plan, process, processes, mark)
     if stub.owns_memory_of_node():
         snapshot.fill(plan, stub.params, stub.states, None, {})
     if shake:
         ways = np.random.default_rng(shake).choice((-ROUNDING, ROUNDING), stub.params.size)
         stub.params *= (1 + ways).astype(np.float32)
-    stub.ready(0)
     worker = Worker(plan, process, load(plan, process), stub, lambda part, once: Drawn(case))
+    steps = steps_of(worker, stub, mark, 0, gives=True)
+    stub.ready(0)
     is_chief, seen = process.worker == 0, []
     for step in range(STEPS):
-        if is_chief:
-            stub.begin(step)
-        worker.train(step)
-        stub.post(*slot_of(step), worker.given)
+        steps.do(step, 1)
         if is_chief:
             seen.append(stub.sums(*slot_of(step)))
     tested: list[float] = []
