@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .PHONY: check test test-slow lint bench bench-kernels fuzz schema campaign-kill campaign-failures campaign-async \
-        campaign-partition campaign-checkpoints campaign-hosts
+        campaign-partition campaign-checkpoints campaign-hosts campaign-sooner
 
 check: lint test
 
@@ -56,6 +56,12 @@ campaign-checkpoints:
 # What asynchronous groups reach beside one synchronous worker, for ten seeds.
 campaign-async:
 	$(PYTHON) -m tests.campaign_async models/mlp.singa --seeds 10
+	$(PYTHON) -m tests.campaign_async tests/fashion_small.singa --seeds 10
+
+# Whether two asynchronous groups reach 0.85 on Fashion-MNIST sooner than one worker; two cores.
+campaign-sooner:
+	$(PYTHON) -m tests.campaign_sooner models/lenet.singa \
+	    --set "train.updater=SGD(rate = 0.01, momentum = 0.9)"
 
 # Four hosts of four processes, as namespaces (root): same numbers, lost links and hosts noticed in time.
 campaign-hosts:

@@ -22,8 +22,16 @@ CLUSTERS = (
     ("Downpour",            "2 worker groups of 1  1 server group of 2"),
     ("Distributed Hogwild", "2 worker groups of 1  2 server groups of 1  sync_every = 4"),
     ("in-memory Hogwild",   "2 worker groups of 1  workers_per_process = 2"),
-    ("hybrid",              "4 worker groups of 1  2 server groups of 1  workers_per_process = 2"
+    ("hybrid 1",            "4 worker groups of 1  2 server groups of 1  workers_per_process = 2"
                             "  staleness = 4  reconcile = average"),
+    ("hybrid 2",            "4 worker groups of 1  2 server groups of 2  staleness = 1"
+                            "  reconcile = average"),
+    ("hybrid 3",            "3 worker groups of 2  2 server groups of 1  workers_per_process = 2"
+                            "  reconcile = average  sync_every = 3"),
+    ("hybrid 4",            "2 worker groups of 2  2 server groups of 2  servers = separate"
+                            "  servers_per_process = 2  reconcile = outer(0.7, momentum = 0.5)"),
+    ("hybrid 5",            "2 worker groups of 1  2 server groups of 3  servers = separate"
+                            "  servers_per_process = 3"),
 )
 # fmt: on
 
@@ -47,10 +55,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=1000, help="of each worker group")
     arguments = parser.parse_args()
     near = dict.fromkeys((name for name, _ in CLUSTERS), 0)
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         alone = accuracy(arguments.model, "1 worker group of 1", arguments.steps, seed)
         print(f"seed {seed}: synchronous {alone:.4f}", flush=True)
         for name, cluster in CLUSTERS:
