@@ -127,7 +127,8 @@ class Worker:
             return None
         if not isinstance(feeder, FeedingAhead | None):
             return None
-        assert program.steps[-len(steps) :] == tuple(steps), "a step is fed before all else"
+        before = len(program.steps) - len(steps)
+        assert program.steps[before:] == tuple(steps), "a step is fed before all else"
         fed = [
             Fed(i.field, self._view(i.buffer), i.buffer.columns, i.column, 0 if i.whole else first)
             for i in program.inputs

@@ -49,7 +49,7 @@ from runtime.transport.shared import SharedStub  # noqa: E402
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Batches drawn by their number, as `runtime.process.feeding.Feeding`."""
+    """Batches drawn by their number, as `Feeding` and `FeedingAhead` of a run."""
 
     case: Case
     batches: int = 1
@@ -72,6 +72,19 @@ class Drawn:
         for field, view in views.items():
             view[...] = values[field][first_row : first_row + rows, first : first + view.shape[1]]
         return rows
+
+    def fill_ahead(
+        self,
+        step: int,
+        steps: int,
+        first_row: int,
+        rows: int,
+        views: Mapping[str, Values],
+        first: int = 0,
+    ) -> None:
+        for k in range(steps):
+            own = {field: view[k * rows : (k + 1) * rows] for field, view in views.items()}
+            self.fill(step + k, first_row, rows, own, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +116,13 @@ def train(
     steps = steps_of(worker, stub, mark, 0, gives=True)
     stub.ready(0)
     is_chief, seen = process.worker == 0, []
-    for step in range(STEPS):
-        steps.do(step, 1)
+    done = 0
+    while done < STEPS:
+        count = min(steps.most, STEPS - done)  # the chief does one at a time
+        steps.do(done, count)
         if is_chief:
-            seen.append(stub.sums(*slot_of(step)))
+            seen.append(stub.sums(*slot_of(done)))
+        done += count
     tested: list[float] = []
     if process.test is not None:
         worker.test(TEST, STEPS, 1)
