@@ -47,8 +47,8 @@ class Watchdog:
         silent = [r for r, s in standings.items() if now - self._heard(s) > self._patience(r, s)]
         if not silent:
             return self._deadlocked(standings, now)
-        # Who waits in MPI for one that is suspended may be silent too.
-        return next((rank for rank in silent if self.is_suspended(rank)), silent[0])
+        # Who waits in MPI for one that is suspended may be silent too, and even before.
+        return next((rank for rank in standings if self.is_suspended(rank)), silent[0])
 
     def is_suspended(self, rank: int) -> bool:
         """Whether a process of this host is suspended by a signal."""
