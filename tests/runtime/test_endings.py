@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -30,11 +31,17 @@ def test_processes_are_told_in_the_order_in_which_they_ended() -> None:
     os.waitid(os.P_PID, late.pid, os.WEXITED | os.WNOWAIT)
     own.add(late.pid, 5)
     assert own.watched == {0, 1, 2, 3, 4}
-    for process in (started[1], started[2]):
-        process.kill()
+    unasked = started[1]
+    unasked.terminate()
+    os.waitid(os.P_PID, unasked.pid, os.WEXITED | os.WNOWAIT)
+    assert own.ended() == [5, 1]
+    assert own.statuses[1] == signal.SIGTERM
+    # New kernels tell it of those too that somebody has waited for.
+    assert {own.statuses.get(rank, signal.SIGKILL) for rank in (3, 0, 4)} == {signal.SIGKILL}
+    started[2].kill()
+    for process in (*started, late):
         process.wait()
-    assert own.ended() == [5, 1, 2]
-    late.wait()
+    assert own.ended() == [2]
 
 
 def test_the_launcher_tells_how_each_ended(tmp_path: Path) -> None:
