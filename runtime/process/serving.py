@@ -78,11 +78,12 @@ class Serving:
     def run(self) -> None:
         """Serve until no worker will want anything."""
         while True:
-            seen = self._desk.look()
-            if self._desk.ended():
-                return self._desk.close()
+            seen, ended = self._desk.look(), self._desk.ended()
+            # What was pushed before the end is served, though nobody may wait for it.
             if self._turn():
                 continue
+            if ended:
+                return self._desk.close()
             self._mark.phase(Phase.AWAITING_GRADIENTS)
             self._desk.wait(seen)
             self._mark.phase(Phase.COMPUTING)
