@@ -61,7 +61,7 @@ campaign-async:
 # Whether two asynchronous groups reach 0.85 on Fashion-MNIST sooner than one worker; two cores.
 campaign-sooner:
 	$(PYTHON) -m tests.campaign_sooner models/lenet.singa \
-	    --set "train.updater=SGD(rate = 0.01, momentum = 0.9)"
+	    --set "train.updater=SGD(rate = 0.005, momentum = 0.9)"
 
 # Four hosts of four processes, as namespaces (root): same numbers, lost links and hosts noticed in time.
 campaign-hosts:

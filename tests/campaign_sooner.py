@@ -21,7 +21,7 @@ from statistics import median
 
 ROOT = Path(__file__).parent.parent
 ALONE = "1 worker group of 1"
-GROUPS = "2 worker groups of 1  1 server group of 2"
+GROUPS = "2 worker groups of 1  1 server group of 2  staleness = 2"
 
 
 def seconds(model: Path, cluster: str, sets: Sequence[str], accuracy: float) -> float:
