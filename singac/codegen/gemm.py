@@ -208,18 +208,20 @@ def _pack_b(
     """dY into panels, or dY^T; None for W, which lies in them."""
     row_bytes = padded(product.outputs) * FLOAT_BYTES
 
-    def turn(number: ir.Value, k: ir.Value, depth: ir.Value) -> None:
-        source = offset(builder, left, number, LANES * row_bytes)
-        source = offset(builder, source, k, FLOAT_BYTES)
-        to = offset(builder, offset(builder, b.start, number, b.panel_bytes), k, VECTOR_BYTES)
-        present = _present(builder, product, number)
+    def turn(first: ir.Value, k: ir.Value, depth: ir.Value, panels: int) -> None:
         function = panel_turner(builder.module)
-        builder.call(function, [source, i64(row_bytes), present, depth, to])
+        with loop(builder, first, builder.add(first, i64(panels))) as number:
+            source = offset(builder, left, number, LANES * row_bytes)
+            source = offset(builder, source, k, FLOAT_BYTES)
+            to = offset(builder, offset(builder, b.start, number, b.panel_bytes), k, VECTOR_BYTES)
+            present = _present(builder, product, number)
+            builder.call(function, [source, i64(row_bytes), present, depth, to])
 
-    def copy(number: ir.Value, k: ir.Value, depth: ir.Value) -> None:
+    def copy(number: ir.Value, k: ir.Value, depth: ir.Value, panels: int) -> None:
         source = offset(builder, offset(builder, right, number, VECTOR_BYTES), k, row_bytes)
         to = offset(builder, offset(builder, b.start, number, b.panel_bytes), k, VECTOR_BYTES)
-        builder.call(panel_copier(builder.module), [source, i64(row_bytes), depth, to])
+        function = panel_copier(builder.module, panels)
+        builder.call(function, [source, i64(row_bytes), depth, to, i64(b.panel_bytes)])
 
     return {"forward": None, "input_gradient": turn, "weight_gradient": copy}[product.role]
 

@@ -49,8 +49,12 @@ MAX_VECTORS = 2
 # `leave(c, rows, row, column)`: `rows` finished vectors of C lie at `c`, C[row, column] the first.
 Leave = Callable[[ir.Value, ir.Value, ir.Value, ir.Value], None]
 
-# `pack_b(panel, k, depth)`: fill rows k to k + depth of a panel of B.
-PackB = Callable[[ir.Value, ir.Value, ir.Value], None]
+# `pack_b(panel, k, depth, panels)`: fill rows k to k + depth of some panels of B.
+PackB = Callable[[ir.Value, ir.Value, ir.Value, int], None]
+
+# Panels of B that are packed at once: a row of them is a stretch of memory long enough to be
+# fetched ahead by the processor.
+PACKED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +202,7 @@ class _MacroKernel:
         nest, builder = self.nest, self.nest.builder
         number = builder.lshr(builder.add(self.jc, jr), i64(4))
         if nest.pack_b is not None:
-            with builder.if_then(builder.icmp_signed("==", self.ic, i64(0))):
-                for v in range(vectors):
-                    nest.pack_b(builder.add(number, i64(v)), self.pc, self.depth)
+            self._pack_b(nest.pack_b, jr, number)
         b = offset(builder, nest.b.start, number, nest.b.panel_bytes)
         b = offset(builder, b, self.pc, VECTOR_BYTES)
         last = builder.icmp_signed(">=", builder.add(self.pc, self.depth), i64(nest.k))
@@ -211,6 +213,19 @@ class _MacroKernel:
             if nest.c_in_place is None:
                 with builder.if_then(last):
                     self._leave(jr, row, height, c, vectors)
+
+    def _pack_b(self, pack: PackB, jr: ir.Value, number: ir.Value) -> None:
+        """At ic = 0 the panels from `number` on, some at a time: their rows lie side by side."""
+        builder = self.nest.builder
+        begins = builder.icmp_signed("==", builder.and_(jr, i64(PACKED * LANES - 1)), i64(0))
+        with builder.if_then(builder.and_(begins, builder.icmp_signed("==", self.ic, i64(0)))):
+            width = clip(builder, self.columns, jr, PACKED * LANES)
+            whole = builder.icmp_signed("==", width, i64(PACKED * LANES))
+            with builder.if_else(whole) as (then, otherwise):
+                with then:
+                    pack(number, self.pc, self.depth, PACKED)
+                with otherwise, loop(builder, i64(0), builder.lshr(width, i64(4))) as panel:
+                    pack(builder.add(number, panel), self.pc, self.depth, 1)
 
     def _c(self, jr: ir.Value, row: ir.Value) -> ir.Value:
         """Where a strip is computed: one place for all, unless it has to wait for more of k."""

@@ -53,18 +53,22 @@ def tile_copier(module: ir.Module, rows: int) -> ir.Function:
     return shared(module, f"copy_tile_{rows}", [POINTER, I64, I64, I64, POINTER], emit)
 
 
-def panel_copier(module: ir.Module) -> ir.Function:
-    """`copy(source, row_bytes, rows, to)`: 16 columns of a row-major matrix into a panel."""
+def panel_copier(module: ir.Module, panels: int) -> ir.Function:
+    """`copy(source, row_bytes, rows, to, to_panel)`: columns of a row-major matrix into panels."""
 
     def emit(function: ir.Function) -> None:
-        source, row_bytes, rows, to = function.args
+        source, row_bytes, rows, to, to_panel = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         with loop(builder, i64(0), rows) as row:
-            vector = load(builder, offset(builder, source, builder.mul(row, row_bytes)))
-            store(builder, vector, offset(builder, to, row, VECTOR_BYTES))
+            here = offset(builder, source, builder.mul(row, row_bytes))
+            there = offset(builder, to, row, VECTOR_BYTES)
+            for panel in range(panels):
+                store(builder, load(builder, offset(builder, here, panel * VECTOR_BYTES)), there)
+                there = offset(builder, there, to_panel)
         builder.ret_void()
 
-    return shared(module, "copy_panel", [POINTER, I64, I64, POINTER], emit)
+    types = [POINTER, I64, I64, POINTER, I64]
+    return shared(module, f"copy_{panels}_panels", types, emit)
 
 
 def panel_turner(module: ir.Module) -> ir.Function:
