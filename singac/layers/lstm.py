@@ -12,16 +12,15 @@ from singac.layers.recurrent import (
     BY_X,
     DELTA,
     WEIGHT_H,
-    back,
     by_x,
     gates_of,
-    gradients,
     joined,
     own_gradient,
     product,
     recurrent,
     sigmoid_slope,
     tanh_slope,
+    through_sum,
     units_of,
 )
 from singac.layers.time import base_of, shift_of, shifted
@@ -89,10 +88,11 @@ def _backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
         Assign(use.inner(D_O), mul(mul(dh, squashed), sigmoid_slope(o))),
         Assign(dearlier, mul(dcell, f)),
     )
-    found: list[Operation] = [Pointwise(use.name, assigns), joined(use, delta, DELTAS)]
-    if (own := wanted.sources[1]) is not None:
-        found.append(back(use, WEIGHT_H, delta, own))
-    return (*found, *gradients(use, wanted, delta, delta))
+    return (
+        Pointwise(use.name, assigns),
+        joined(use, delta, DELTAS),
+        *through_sum(use, wanted, delta),
+    )
 
 
 LSTM = recurrent(

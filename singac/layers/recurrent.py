@@ -128,6 +128,13 @@ def gradients(use: Use, wanted: Wanted, delta: str, delta_state: str) -> tuple[O
     return tuple(found)
 
 
+def through_sum(use: Use, wanted: Wanted, delta: str) -> tuple[Operation, ...]:
+    """Back through x Wx + b + h Wh, whose gradient is `delta`: to the state, x and the params."""
+    dh = wanted.sources[1]
+    to_state = () if dh is None else (back(use, WEIGHT_H, delta, dh),)
+    return (*to_state, *gradients(use, wanted, delta, delta))
+
+
 def gates_of(use: Use, source: str, gates: Sequence[str]) -> tuple[Operation, ...]:
     """The block of columns of each gate by itself."""
     units = columns(use.shape)

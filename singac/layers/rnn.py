@@ -12,14 +12,13 @@ from singac.layers.recurrent import (
     BY_X,
     DELTA,
     WEIGHT_H,
-    back,
     by_x,
-    gradients,
     own_gradient,
     product,
     recurrent,
     sigmoid_slope,
     tanh_slope,
+    through_sum,
     units_of,
 )
 from singac.settings import Setting, Sort
@@ -65,10 +64,10 @@ def _backward(use: Use, wanted: Wanted) -> tuple[Operation, ...]:
     delta = use.inner(DELTA)
     slope = SLOPES[_activation(use)](Variable(use.name))
     of_sum = mul(own_gradient(wanted), slope)
-    before: list[Operation] = [Pointwise(use.name, (Assign(delta, of_sum),))]
-    if (dh := wanted.sources[1]) is not None:
-        before.append(back(use, WEIGHT_H, delta, dh))
-    return (*before, *gradients(use, wanted, delta, delta))
+    return (
+        Pointwise(use.name, (Assign(delta, of_sum),)),
+        *through_sum(use, wanted, delta),
+    )
 
 
 RNN = recurrent(
